@@ -1,0 +1,2 @@
+//! A replicated port-mapping table.
+fn main() {}

@@ -1,0 +1,243 @@
+//! What the standby holds of one client's table, entry by entry.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::id::Slot;
+
+/// Per slot: hashes of what the standby holds, what it knows of the key, and (on the standby) the
+/// batch that last changed the slot.
+///
+/// The active keeps it for what it sent, the standby for what it applied: after the same batch
+/// both have the same [`sum`](Self::sum). 25 bytes a slot.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    rows: Vec<Row>,
+    stamps: Vec<u64>,
+    sum: u64,
+    entries: u32,
+    audit: Audit,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Row {
+    key: u64,
+    value: u64,
+    known: Known,
+}
+
+/// What the standby knows of a slot, as the active sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Known {
+    /// Nothing: a put is due.
+    #[default]
+    No,
+    /// A bulk chunk with it is on its way: until it is acknowledged a put is due, for the lane of
+    /// changes may be faster.
+    InFlight,
+    /// The key: an update is enough.
+    Yes,
+}
+
+/// What an audit of a range found.
+#[derive(Clone, Default)]
+pub(crate) struct Audit {
+    /// Slots whose entry is not what was sent or applied last.
+    pub(crate) differing: Vec<Slot>,
+    /// Live entries seen.
+    pub(crate) seen: u32,
+    /// Sum of their hashes as they are now.
+    pub(crate) sum: u64,
+}
+
+impl Ledger {
+    /// Sum over all entries, modulo 2^64.
+    pub(crate) fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// How many entries the standby holds.
+    pub(crate) fn entries(&self) -> u32 {
+        self.entries
+    }
+
+    /// One more than the highest slot ever noted.
+    pub(crate) fn bound(&self) -> u32 {
+        u32::try_from(self.rows.len()).unwrap_or(Slot::LIMIT)
+    }
+
+    /// Sum and number of the entries in a range.
+    pub(crate) fn range(&self, from: u32, to: u32) -> (u64, u32) {
+        let to = to.min(self.bound()) as usize;
+        let rows = self.rows.get(from as usize..to).unwrap_or_default();
+        rows.iter().filter(|row| row.is_live()).fold((0, 0), |(sum, n), row| {
+            (sum.wrapping_add(row.hash()), n + 1)
+        })
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The active: a key that the standby knows.
+    #[inline]
+    pub(crate) fn is_announced(&self, slot: Slot) -> bool {
+        self.rows.get(slot.index() as usize).is_some_and(|row| row.known == Known::Yes)
+    }
+
+    /// The active: an entry goes into a batch.
+    #[inline]
+    pub(crate) fn sent(&mut self, slot: Slot, key: Option<&[u8]>, value: &[u8]) {
+        self.set(slot, key, value, Known::Yes);
+    }
+
+    /// The active: an entry goes into a bulk chunk.
+    #[inline]
+    pub(crate) fn sent_in_bulk(&mut self, slot: Slot, key: &[u8], value: &[u8]) {
+        let known = if self.is_announced(slot) { Known::Yes } else { Known::InFlight };
+        self.set(slot, Some(key), value, known);
+    }
+
+    /// The active: a bulk chunk up to `to` is acknowledged.
+    pub(crate) fn announce_range(&mut self, from: u32, to: u32) {
+        let to = to.min(self.bound()) as usize;
+        for row in self.rows.get_mut(from as usize..to).unwrap_or_default() {
+            if row.known == Known::InFlight {
+                row.known = Known::Yes;
+            }
+        }
+    }
+
+    /// The active: whether a slot's content got lost on the way; a put is due again.
+    pub(crate) fn unannounce(&mut self, slot: Slot) {
+        if let Some(row) = self.rows.get_mut(slot.index() as usize) {
+            row.known = Known::No;
+        }
+    }
+
+    /// The active: a full bulk sync begins; the standby holds nothing.
+    pub(crate) fn begin_bulk(&mut self) {
+        self.clear();
+    }
+
+    /// The active: an entry is gone. Returns whether the standby must be told.
+    pub(crate) fn forget(&mut self, slot: Slot) -> bool {
+        let Some(row) = self.rows.get_mut(slot.index() as usize) else { return false };
+        let old = core::mem::take(row);
+        if old.is_live() {
+            self.sum = self.sum.wrapping_sub(old.hash());
+            self.entries -= 1;
+        }
+        old.is_live() || old.known != Known::No
+    }
+
+    /// The standby: an entry was put at batch `stamp`.
+    #[inline]
+    pub(crate) fn applied_put(&mut self, slot: Slot, key: &[u8], value: &[u8], stamp: u64) {
+        self.set(slot, Some(key), value, Known::Yes);
+        self.stamp(slot, stamp);
+    }
+
+    /// The standby: an entry was updated at batch `stamp`.
+    #[inline]
+    pub(crate) fn applied_update(&mut self, slot: Slot, value: &[u8], stamp: u64) {
+        self.set(slot, None, value, Known::Yes);
+        self.stamp(slot, stamp);
+    }
+
+    /// The standby: an entry was removed at batch `stamp`.
+    pub(crate) fn applied_removal(&mut self, slot: Slot, stamp: u64) {
+        self.forget(slot);
+        self.stamp(slot, stamp);
+    }
+
+    /// The standby: whether the slot holds an entry.
+    #[inline]
+    pub(crate) fn is_live(&self, slot: Slot) -> bool {
+        self.rows.get(slot.index() as usize).is_some_and(Row::is_live)
+    }
+
+    /// The standby: the batch that last changed the slot; 0 if none since the stamps were reset.
+    #[inline]
+    pub(crate) fn stamp_of(&self, slot: Slot) -> u64 {
+        self.stamps.get(slot.index() as usize).copied().unwrap_or(0)
+    }
+
+    /// The standby: live slots of a range.
+    pub(crate) fn live_in(&self, from: u32, to: u32) -> impl Iterator<Item = Slot> + '_ {
+        (from..to.min(self.bound())).map(Slot::new).filter(|slot| self.is_live(*slot))
+    }
+
+    /// The standby: a sync begins; batches are numbered anew or go on.
+    pub(crate) fn reset_stamps(&mut self) {
+        self.stamps.clear();
+    }
+
+    /// Compares an entry with what was noted of it.
+    pub(crate) fn audit(&mut self, slot: Slot, key: &[u8], value: &[u8]) {
+        let now = Row { key: key_hash(slot, key), value: value_hash(slot, value), known: Known::Yes };
+        let noted = self.rows.get(slot.index() as usize).copied().unwrap_or_default();
+        if noted.key != now.key || noted.value != now.value {
+            self.audit.differing.push(slot);
+        }
+        self.audit.seen += 1;
+        self.audit.sum = self.audit.sum.wrapping_add(now.hash());
+    }
+
+    /// The findings since the last call.
+    pub(crate) fn take_audit(&mut self) -> Audit {
+        core::mem::take(&mut self.audit)
+    }
+
+    #[inline]
+    fn set(&mut self, slot: Slot, key: Option<&[u8]>, value: &[u8], known: Known) {
+        let index = slot.index() as usize;
+        if index >= self.rows.len() {
+            self.rows.resize(index + 1, Row::default());
+        }
+        let row = &mut self.rows[index];
+        let was_live = row.is_live();
+        if was_live {
+            self.sum = self.sum.wrapping_sub(row.hash());
+        }
+        if let Some(key) = key {
+            row.key = key_hash(slot, key);
+        }
+        row.value = value_hash(slot, value);
+        row.known = known;
+        self.sum = self.sum.wrapping_add(row.hash());
+        self.entries += u32::from(!was_live);
+    }
+
+    #[inline]
+    fn stamp(&mut self, slot: Slot, stamp: u64) {
+        let index = slot.index() as usize;
+        if index >= self.stamps.len() {
+            self.stamps.resize(index + 1, 0);
+        }
+        self.stamps[index] = stamp;
+    }
+}
+
+impl Row {
+    #[inline]
+    fn is_live(&self) -> bool {
+        self.key != 0
+    }
+
+    #[inline]
+    fn hash(&self) -> u64 {
+        self.key.wrapping_add(self.value)
+    }
+}
+
+/// Never 0, which marks a vacant row.
+#[inline]
+fn key_hash(slot: Slot, key: &[u8]) -> u64 {
+    xxh3_64_with_seed(key, u64::from(slot.index())) | 1
+}
+
+#[inline]
+fn value_hash(slot: Slot, value: &[u8]) -> u64 {
+    xxh3_64_with_seed(value, !u64::from(slot.index()))
+}

@@ -1,0 +1,8 @@
+//! Checkpoint facility (CF): clients, entries, batches, bulk and delta sync, commit.
+
+mod client;
+mod columns;
+mod ledger;
+
+pub use client::{ApplyError, CheckpointClient, ClientDescriptor, FlushPolicy, Staged};
+pub use columns::{Changes, EntrySink, EntryWriter};

@@ -1,0 +1,8 @@
+//! Stateful switchover without I/O.
+#![forbid(unsafe_code)]
+
+pub mod checkpoint;
+pub mod id;
+pub mod sync;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! The few primitives that threads share, each with its loom model beside it.
