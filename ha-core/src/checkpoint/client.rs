@@ -112,9 +112,9 @@ impl ClientDescriptor {
     /// Longest client name, in bytes.
     pub const NAME_LIMIT: usize = 64;
     /// Most configuration items of a client.
-    pub const CONFIG_LIMIT: usize = 256;
+    pub const CONFIG_LIMIT: usize = crate::wire::limits::MAX_CONFIG_ITEMS;
     /// Longest name or value of a configuration item, in bytes.
-    pub const CONFIG_TEXT_LIMIT: usize = 1024;
+    pub const CONFIG_TEXT_LIMIT: usize = crate::wire::limits::MAX_TEXT_BYTES;
 }
 
 /// When marked entries are sent: on count, on bytes or on age, whichever comes first.

@@ -357,6 +357,26 @@ impl CheckedColumns {
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
+
+    /// Keeps only entries whose slot satisfies `keep`. Copies only if something goes.
+    pub(crate) fn retain(&mut self, keep: impl Fn(Slot) -> bool) {
+        if self.slots.iter().all(|slot| keep(*slot)) {
+            return;
+        }
+        let (mut kept, mut key_ends, mut value_ends) = (Self::default(), Vec::new(), Vec::new());
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        for (slot, key, value) in (0..self.len()).map(|i| self.at(i)).filter(|e| keep(e.0)) {
+            kept.slots.push(slot);
+            keys.extend_from_slice(key);
+            values.extend_from_slice(value);
+            key_ends.push(u32::try_from(keys.len()).unwrap_or(u32::MAX));
+            value_ends.push(u32::try_from(values.len()).unwrap_or(u32::MAX));
+        }
+        kept.key_ends = Ends::Each(key_ends);
+        kept.value_ends = Ends::Each(value_ends);
+        (kept.keys, kept.values) = (keys.into(), values.into());
+        *self = kept;
+    }
 }
 
 /// Turns gaps into slots.

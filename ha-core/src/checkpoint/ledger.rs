@@ -36,17 +36,15 @@ enum Known {
     InFlight,
     /// The key: an update is enough.
     Yes,
+    /// Something, but the batch that changed it got lost: a put or a removal is due.
+    Lost,
 }
 
-/// What an audit of a range found.
-#[derive(Clone, Default)]
-pub(crate) struct Audit {
-    /// Slots whose entry is not what was sent or applied last.
-    pub(crate) differing: Vec<Slot>,
-    /// Live entries seen.
-    pub(crate) seen: u32,
-    /// Sum of their hashes as they are now.
-    pub(crate) sum: u64,
+/// A comparison of a table with its ledger under way.
+#[derive(Default)]
+struct Audit {
+    next: u32,
+    differing: Vec<Slot>,
 }
 
 impl Ledger {
@@ -63,15 +61,6 @@ impl Ledger {
     /// One more than the highest slot ever noted.
     pub(crate) fn bound(&self) -> u32 {
         u32::try_from(self.rows.len()).unwrap_or(Slot::LIMIT)
-    }
-
-    /// Sum and number of the entries in a range.
-    pub(crate) fn range(&self, from: u32, to: u32) -> (u64, u32) {
-        let to = to.min(self.bound()) as usize;
-        let rows = self.rows.get(from as usize..to).unwrap_or_default();
-        rows.iter().filter(|row| row.is_live()).fold((0, 0), |(sum, n), row| {
-            (sum.wrapping_add(row.hash()), n + 1)
-        })
     }
 
     /// Forgets everything.
@@ -108,16 +97,11 @@ impl Ledger {
         }
     }
 
-    /// The active: whether a slot's content got lost on the way; a put is due again.
-    pub(crate) fn unannounce(&mut self, slot: Slot) {
+    /// The active: the batch with this slot got lost on the way.
+    pub(crate) fn lost(&mut self, slot: Slot) {
         if let Some(row) = self.rows.get_mut(slot.index() as usize) {
-            row.known = Known::No;
+            row.known = Known::Lost;
         }
-    }
-
-    /// The active: a full bulk sync begins; the standby holds nothing.
-    pub(crate) fn begin_bulk(&mut self) {
-        self.clear();
     }
 
     /// The active: an entry is gone. Returns whether the standby must be told.
@@ -168,25 +152,32 @@ impl Ledger {
         (from..to.min(self.bound())).map(Slot::new).filter(|slot| self.is_live(*slot))
     }
 
-    /// The standby: a sync begins; batches are numbered anew or go on.
-    pub(crate) fn reset_stamps(&mut self) {
-        self.stamps.clear();
+    /// Begins to compare what the table holds from `from` on with what was noted of it.
+    pub(crate) fn begin_audit(&mut self, from: u32) {
+        self.audit = Audit { next: from, differing: Vec::new() };
     }
 
-    /// Compares an entry with what was noted of it.
+    /// Compares the next entry, in slot order.
     pub(crate) fn audit(&mut self, slot: Slot, key: &[u8], value: &[u8]) {
-        let now = Row { key: key_hash(slot, key), value: value_hash(slot, value), known: Known::Yes };
+        self.audit_gap(slot.index());
         let noted = self.rows.get(slot.index() as usize).copied().unwrap_or_default();
-        if noted.key != now.key || noted.value != now.value {
+        if noted.key != key_hash(slot, key) || noted.value != value_hash(slot, value) {
             self.audit.differing.push(slot);
         }
-        self.audit.seen += 1;
-        self.audit.sum = self.audit.sum.wrapping_add(now.hash());
+        self.audit.next = slot.index() + 1;
     }
 
-    /// The findings since the last call.
-    pub(crate) fn take_audit(&mut self) -> Audit {
-        core::mem::take(&mut self.audit)
+    /// Ends the comparison below `to`: the slots whose entry is not what was noted, or is missing.
+    pub(crate) fn end_audit(&mut self, to: u32) -> Vec<Slot> {
+        self.audit_gap(to);
+        core::mem::take(&mut self.audit).differing
+    }
+
+    /// Entries that were noted below `to` but that the table does not hold.
+    fn audit_gap(&mut self, to: u32) {
+        let from = self.audit.next;
+        let missing: Vec<Slot> = self.live_in(from, to).collect();
+        self.audit.differing.extend(missing);
     }
 
     #[inline]

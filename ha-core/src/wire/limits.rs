@@ -17,3 +17,5 @@ pub const MAX_GROUPS: usize = 64;
 pub const MAX_CLIENTS: usize = 256;
 /// Longest text from the peer (software, reasons), in bytes.
 pub const MAX_TEXT_BYTES: usize = 1024;
+/// Most configuration items of a client.
+pub const MAX_CONFIG_ITEMS: usize = 256;

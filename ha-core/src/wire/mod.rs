@@ -5,7 +5,13 @@
 #[path = "generated.rs"]
 pub mod pb;
 
+mod codec;
 pub mod limits;
+
+pub use codec::{Lane, WireError};
+pub(crate) use codec::{Body, decode, encode};
+
+use crate::id::{Term, UnitId};
 
 /// Something from the wire is outside its limits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -23,4 +29,21 @@ impl LimitError {
     pub(crate) const fn new(what: &'static str, got: usize, allowed: usize) -> Self {
         Self { what, got, allowed }
     }
+}
+
+impl From<Term> for pb::Term {
+    fn from(term: Term) -> Self {
+        Self { counter: term.counter, unit: term.unit.value() }
+    }
+}
+
+impl From<pb::Term> for Term {
+    fn from(term: pb::Term) -> Self {
+        Self { counter: term.counter, unit: UnitId::new(term.unit) }
+    }
+}
+
+/// A term from the wire; a missing one is below every activation.
+pub(crate) fn term_of(term: Option<pb::Term>) -> Term {
+    term.map_or(Term::ZERO, Term::from)
 }

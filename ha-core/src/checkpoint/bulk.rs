@@ -1,0 +1,130 @@
+//! The active's side of a bulk sync: a walk by cursor that never stops the data path.
+
+use std::collections::VecDeque;
+
+use super::members::{Budget, Members};
+use crate::id::Slot;
+use crate::wire::pb;
+
+/// A bulk sync under way: a walk by cursor over the clients' slots.
+pub(crate) struct Bulk {
+    id: u64,
+    /// The clients to walk, by place in `Members`.
+    clients: Vec<usize>,
+    /// Where the walk is: place in `clients`, next slot.
+    at: (usize, u32),
+    /// The next chunk's number.
+    next: u64,
+    /// Whether the standby is ready for chunks.
+    open: bool,
+    /// Chunks not yet acknowledged.
+    chunks: VecDeque<Chunk>,
+    in_flight_bytes: usize,
+}
+
+struct Chunk {
+    number: u64,
+    place: usize,
+    from: u32,
+    to: u32,
+    bytes: usize,
+}
+
+/// How much one chunk of a bulk sync holds. Small enough that reading it holds a table lock only
+/// shortly, large enough that its overhead vanishes.
+pub(crate) const CHUNK: Budget = Budget { bytes: 64 * 1024, entries: 4096 };
+
+impl Bulk {
+    pub(crate) fn new(id: u64, clients: Vec<usize>) -> Self {
+        Self {
+            id,
+            clients,
+            at: (0, 0),
+            next: 0,
+            open: false,
+            chunks: VecDeque::new(),
+            in_flight_bytes: 0,
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The clients that it covers, by place in `Members`.
+    pub(crate) fn clients(&self) -> &[usize] {
+        &self.clients
+    }
+
+    pub(crate) fn in_flight_bytes(&self) -> usize {
+        self.in_flight_bytes
+    }
+
+    pub(crate) fn has_chunks_in_flight(&self) -> bool {
+        !self.chunks.is_empty()
+    }
+
+    /// The standby is ready for chunks.
+    pub(crate) fn open(&mut self) {
+        self.open = true;
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Reads the next chunk; `after` is the last batch collected so far.
+    pub(crate) fn read(&mut self, members: &mut Members, after: u64) -> Option<pb::BulkChunk> {
+        let (place, from) = self.at;
+        let member = members.at_mut(*self.clients.get(place)?);
+        let next = member.encode_range(from, member.client.slot_bound(), CHUNK);
+        let done = next >= member.client.slot_bound();
+        let to = if done { Slot::LIMIT } else { next };
+        let bytes = member.builder.bytes();
+        let chunk = pb::BulkChunk {
+            bulk: self.id,
+            number: self.next,
+            client: member.number(),
+            from,
+            to,
+            entries: member.builder.take_puts(),
+            after,
+            ..pb::BulkChunk::default()
+        };
+        self.chunks.push_back(Chunk { number: self.next, place, from, to, bytes });
+        self.in_flight_bytes += bytes;
+        self.next += 1;
+        self.at = if done { (place + 1, 0) } else { (place, to) };
+        Some(chunk)
+    }
+
+    /// Chunks before `next` are applied.
+    pub(crate) fn settle(&mut self, next: u64, members: &mut Members) {
+        while self.chunks.front().is_some_and(|chunk| chunk.number < next) {
+            let Some(chunk) = self.chunks.pop_front() else { break };
+            self.in_flight_bytes -= chunk.bytes;
+            let ledger = &mut members.at_mut(self.clients[chunk.place]).ledger;
+            ledger.announce_range(chunk.from, chunk.to);
+        }
+    }
+
+    /// Chunks in flight are lost: goes on with the first of them.
+    pub(crate) fn rewind(&mut self) {
+        if let Some(first) = self.chunks.front() {
+            self.at = (first.place, first.from);
+            self.next = first.number;
+        }
+        self.chunks.clear();
+        (self.in_flight_bytes, self.open) = (0, false);
+    }
+
+    /// The standby knows nothing of this bulk sync.
+    pub(crate) fn start_over(&mut self) {
+        self.chunks.clear();
+        (self.at, self.next, self.in_flight_bytes, self.open) = ((0, 0), 0, 0, false);
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.at.0 >= self.clients.len() && self.chunks.is_empty()
+    }
+}

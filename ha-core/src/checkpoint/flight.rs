@@ -1,0 +1,83 @@
+//! Batches that are sent and not yet acknowledged.
+
+use std::collections::VecDeque;
+
+use crate::id::Slot;
+use crate::sync::CommitSender;
+use crate::time::Time;
+
+/// Batches in flight, oldest first; their numbers have no gaps.
+#[derive(Default)]
+pub(crate) struct Flight {
+    batches: VecDeque<InFlight>,
+    bytes: usize,
+    /// The newest batch ever collected.
+    last: u64,
+}
+
+/// One batch in flight: what must be sent again if it gets lost.
+pub(crate) struct InFlight {
+    pub(crate) number: u64,
+    pub(crate) bytes: usize,
+    /// Place of the client, slot.
+    pub(crate) slots: Vec<(u16, Slot)>,
+    /// Whether transactions are in it, so that it must not be split when sent again.
+    pub(crate) transactions: bool,
+    pub(crate) commits: Vec<CommitSender>,
+    /// Nothing in it was marked before this time.
+    pub(crate) since: Time,
+}
+
+impl Flight {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.batches.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The number of the newest batch ever collected.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    pub(crate) fn newest(&mut self) -> Option<&mut InFlight> {
+        self.batches.back_mut()
+    }
+
+    pub(crate) fn push(&mut self, batch: InFlight) {
+        self.last = batch.number;
+        self.bytes += batch.bytes;
+        self.batches.push_back(batch);
+    }
+
+    /// Whether the batches after `applied` are all still known here.
+    pub(crate) fn covers(&self, applied: u64) -> bool {
+        let settled = self.batches.front().map_or(self.last, |first| first.number - 1);
+        (settled..=self.last).contains(&applied)
+    }
+
+    /// Removes the batches up to `applied`.
+    pub(crate) fn settle(&mut self, applied: u64) -> Vec<InFlight> {
+        let settled = self.batches.partition_point(|batch| batch.number <= applied);
+        let settled: Vec<_> = self.batches.drain(..settled).collect();
+        self.bytes -= settled.iter().map(|batch| batch.bytes).sum::<usize>();
+        settled
+    }
+
+    /// Removes all batches.
+    pub(crate) fn take_all(&mut self) -> Vec<InFlight> {
+        self.bytes = 0;
+        self.batches.drain(..).collect()
+    }
+
+    /// After losing all in flight: numbers go on after `applied`.
+    pub(crate) fn rewind(&mut self, applied: u64) {
+        self.last = applied;
+    }
+}

@@ -1,0 +1,477 @@
+//! The active's side of a group: streams state to the standby.
+//!
+//! ```text
+//!   numbers of batches        settled ≤ in flight ≤ last
+//!                             ───┬──────────┬───────┬──▶
+//!                        acknowledged   oldest   collected
+//!                                       not yet
+//! ```
+//!
+//! Memory is bounded by the windows that the standby granted: a slow standby costs marks, which
+//! coalesce, never queued updates (P6).
+
+use std::sync::Arc;
+
+use super::bulk::{Bulk, CHUNK};
+use super::collect::Collector;
+use super::flight::{Flight, InFlight};
+use super::members::Members;
+use super::shared::Shared;
+use crate::id::{ClientId, LinkId, Slot, Term};
+use crate::sync::{Committed, CommitError, CommitSender};
+use crate::time::Time;
+use crate::wire::{Body, pb};
+
+/// The sending half of a group's checkpoint facility; exists while the unit is active.
+pub(crate) struct Sender {
+    group: u32,
+    term: Term,
+    incarnation: u64,
+    lineage: u64,
+    shared: Arc<Shared>,
+    collector: Collector,
+    flight: Flight,
+    /// Whose acknowledgements `flight` counts: the incarnation of the standby's process.
+    standby: Option<u64>,
+    stream: Option<Stream>,
+    bulk: Option<Bulk>,
+    bulk_ids: u64,
+    /// Whether the credit limit is kept; off only to prove that tests find that.
+    pub(crate) keep_credit: bool,
+    pub(crate) stats: SenderStats,
+}
+
+/// What a sender counts.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct SenderStats {
+    pub(crate) batches: u64,
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+    pub(crate) chunks: u64,
+    pub(crate) bulk_entries: u64,
+    pub(crate) bulk_bytes: u64,
+    pub(crate) full_syncs: u64,
+    pub(crate) delta_syncs: u64,
+    pub(crate) resumed_bulks: u64,
+    pub(crate) audit_marks: u64,
+}
+
+/// A stream to the standby over one link.
+struct Stream {
+    sync: u64,
+    link: LinkId,
+    changes_window: usize,
+    bulk_window: usize,
+    /// Clients whose marks made before the sync began are not all sent yet.
+    catching_up: bool,
+    /// Whether the standby was told that it is whole.
+    complete: bool,
+    /// A bulk sync became necessary; the standby must be told.
+    announce: bool,
+}
+
+/// Batches in flight beyond which the next one waits and gathers more.
+const MAX_BATCHES_IN_FLIGHT: usize = 8;
+
+impl Sender {
+    pub(crate) fn new(
+        group: u32,
+        term: Term,
+        incarnation: u64,
+        lineage: u64,
+        shared: Arc<Shared>,
+        members: &Members,
+        now: Time,
+    ) -> Self {
+        Self {
+            group,
+            term,
+            incarnation,
+            lineage,
+            shared,
+            collector: Collector::new(members, now),
+            flight: Flight::default(),
+            standby: None,
+            stream: None,
+            bulk: None,
+            bulk_ids: 0,
+            keep_credit: true,
+            stats: SenderStats::default(),
+        }
+    }
+
+    pub(crate) fn term(&self) -> Term {
+        self.term
+    }
+
+    /// The link that the stream runs over.
+    pub(crate) fn link(&self) -> Option<LinkId> {
+        self.stream.as_ref().map(|stream| stream.link)
+    }
+
+    /// Whether everything collected so far is acknowledged and nothing waits.
+    pub(crate) fn is_drained(&self, members: &Members) -> bool {
+        self.flight.is_empty()
+            && self.bulk.is_none()
+            && !self.collector.has_work()
+            && !self.shared.has_pending()
+            && members.iter().all(|member| member.client.dirty().is_empty())
+    }
+
+    /// Whether the stream reached the point where the standby is whole.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.complete)
+    }
+
+    /// Bytes of batches and chunks in flight, and what the standby granted for each.
+    pub(crate) fn credit(&self) -> [(usize, usize); 2] {
+        let windows = self.stream.as_ref().map_or((0, 0), |s| (s.changes_window, s.bulk_window));
+        let bulk = self.bulk.as_ref().map_or(0, Bulk::in_flight_bytes);
+        [(self.flight.bytes(), windows.0), (bulk, windows.1)]
+    }
+
+    /// The standby asks for the stream; `standby` is the incarnation of its process.
+    pub(crate) fn start(
+        &mut self,
+        request: &pb::SyncRequest,
+        link: LinkId,
+        standby: u64,
+        members: &mut Members,
+    ) -> Body {
+        let resumable = self.can_resume(request, standby);
+        if resumable {
+            self.resume(request, members);
+        } else {
+            self.restart(members);
+        }
+        self.standby = Some(standby);
+        self.stream = Some(Stream {
+            sync: request.sync,
+            link,
+            changes_window: usize::try_from(request.changes_window_bytes).unwrap_or(usize::MAX),
+            bulk_window: usize::try_from(request.bulk_window_bytes).unwrap_or(usize::MAX),
+            catching_up: true,
+            complete: false,
+            announce: false,
+        });
+        self.collector.begin_pass();
+        let mode = if resumable { pb::SyncMode::Delta } else { pb::SyncMode::Full };
+        Body::SyncBegin(self.begin(mode))
+    }
+
+    fn begin(&self, mode: pb::SyncMode) -> pb::SyncBegin {
+        pb::SyncBegin {
+            group: self.group,
+            sync: self.stream.as_ref().map_or(0, |stream| stream.sync),
+            term: Some(self.term.into()),
+            incarnation: self.incarnation,
+            mode: mode.into(),
+            bulk: self.bulk.as_ref().map_or(0, Bulk::id),
+            base: self.flight.last(),
+            lineage: self.lineage,
+        }
+    }
+
+    /// The link is gone; the standby may come back over another one.
+    pub(crate) fn suspend(&mut self) {
+        self.stream = None;
+    }
+
+    /// The standby is lost: nothing need wait for it. What changes from now on is remembered by
+    /// marks alone, so that its size is bounded by the tables.
+    pub(crate) fn standby_lost(&mut self, members: &mut Members) {
+        self.stream = None;
+        let mut commits = Vec::new();
+        for batch in self.flight.take_all() {
+            mark_lost(&batch, members);
+            commits.extend(batch.commits);
+        }
+        commits.extend(self.collector.take_barriers());
+        let mut gate = self.shared.collect();
+        gate.take_slots();
+        commits.extend(gate.take_commits());
+        commits.extend(gate.take_barriers());
+        drop(gate);
+        self.shared.settle_alone(commits);
+    }
+
+    /// No standby is there: commits need not wait, if the policy says so.
+    pub(crate) fn settle_alone(&mut self) {
+        let mut gate = self.shared.collect();
+        gate.take_slots();
+        let mut commits = gate.take_commits();
+        commits.extend(gate.take_barriers());
+        drop(gate);
+        self.shared.settle_alone(commits);
+    }
+
+    /// The unit gives the role up: nobody will learn what became of open commits.
+    pub(crate) fn abandon(&mut self) {
+        let mut commits: Vec<CommitSender> =
+            self.flight.take_all().into_iter().flat_map(|batch| batch.commits).collect();
+        commits.extend(self.collector.take_barriers());
+        let mut gate = self.shared.collect();
+        gate.take_slots();
+        commits.extend(gate.take_commits());
+        commits.extend(gate.take_barriers());
+        drop(gate);
+        for commit in commits {
+            commit.resolve(Err(CommitError::RoleLost));
+        }
+    }
+
+    /// Batches up to `applied` are applied. Returns the age of the oldest, for staleness.
+    pub(crate) fn acknowledged(&mut self, ack: &pb::Ack) -> Option<Time> {
+        if self.stream.as_ref().is_none_or(|stream| stream.sync != ack.sync) {
+            return None;
+        }
+        let settled = self.flight.settle(ack.applied);
+        let oldest = settled.first().map(|batch| batch.since);
+        for commit in settled.into_iter().flat_map(|batch| batch.commits) {
+            commit.resolve(Ok(Committed::Replicated));
+        }
+        oldest
+    }
+
+    /// Chunks before `next` are applied.
+    pub(crate) fn bulk_acknowledged(&mut self, ack: &pb::BulkAck, members: &mut Members) {
+        if self.stream.as_ref().is_none_or(|stream| stream.sync != ack.sync) {
+            return;
+        }
+        let Some(bulk) = self.bulk.as_mut().filter(|bulk| bulk.id() == ack.bulk) else { return };
+        bulk.open();
+        bulk.settle(ack.next, members);
+        if bulk.is_done() {
+            self.bulk = None;
+            self.collector.begin_pass();
+        }
+    }
+
+    /// The application rang, or a flush is due: look at what is to do.
+    pub(crate) fn look(&mut self, members: &mut Members, now: Time) {
+        if self.stream.is_some() {
+            self.collector.look(members, now);
+            let repaired = self.repair(Vec::new(), members);
+            if let Some(stream) = self.stream.as_mut().filter(|_| repaired) {
+                (stream.announce, stream.catching_up, stream.complete) = (true, true, false);
+            }
+        }
+    }
+
+    /// When [`look`](Self::look) is due next.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        self.stream.as_ref().map(|_| self.collector.next_due())
+    }
+
+    /// The next message of the stream, while credit lasts: changes first.
+    pub(crate) fn poll(&mut self, members: &mut Members, now: Time) -> Option<(LinkId, Body)> {
+        let stream = self.stream.as_mut()?;
+        let link = stream.link;
+        if !self.collector.has_parts() && core::mem::take(&mut stream.announce) {
+            return Some((link, Body::SyncBegin(self.begin(pb::SyncMode::Delta))));
+        }
+        let part = self.poll_part(members, now);
+        part.or_else(|| self.poll_chunk(members)).map(|body| (link, body))
+    }
+
+    /// Compares part of each table with what was sent; marks what differs (a lost mark).
+    pub(crate) fn audit(&mut self, members: &mut Members, slots: u32) {
+        if self.bulk.is_some() || !self.is_complete() {
+            return;
+        }
+        for member in members.iter_mut() {
+            for slot in member.audit(slots) {
+                self.stats.audit_marks += u64::from(member.client.dirty().mark(slot));
+            }
+        }
+    }
+
+    /// Asks for a batch with all digests even if nothing changed.
+    pub(crate) fn check_in(&mut self) {
+        if self.is_complete() {
+            self.collector.force();
+        }
+    }
+
+    fn poll_part(&mut self, members: &mut Members, now: Time) -> Option<Body> {
+        if let Some(part) = self.collector.next_part() {
+            return Some(self.send_part(part));
+        }
+        let stream = self.stream.as_ref()?;
+        let window = if self.keep_credit { stream.changes_window } else { usize::MAX };
+        let completes = stream.catching_up && self.bulk.is_none();
+        let full = self.flight.len() >= MAX_BATCHES_IN_FLIGHT && self.keep_credit;
+        if full || !(completes || self.collector.has_work() || self.shared.has_pending()) {
+            return None;
+        }
+        let room = window.saturating_sub(self.flight.bytes());
+        if room < MIN_ROOM {
+            return None;
+        }
+        let number = self.flight.last() + 1;
+        let mut batch = self.collector.collect(members, &self.shared, room, now);
+        let caught_up = completes && self.collector.pass_is_done();
+        let stable = caught_up || self.is_complete();
+        if batch.is_empty() && !caught_up && !(stable && batch.forced) {
+            self.settle_empty(batch);
+            return None;
+        }
+        if caught_up && let Some(stream) = &mut self.stream {
+            (stream.catching_up, stream.complete) = (false, true);
+        }
+        let digests = match (stable, caught_up || batch.forced) {
+            (false, _) => Vec::new(),
+            (true, true) => members.digests(),
+            (true, false) => batch.touched.iter().map(|i| members.at(*i).digest()).collect(),
+        };
+        self.flight.push(InFlight {
+            number,
+            bytes: batch.bytes,
+            slots: core::mem::take(&mut batch.slots),
+            transactions: batch.transactions,
+            commits: core::mem::take(&mut batch.commits),
+            since: batch.since,
+        });
+        self.stats.batches += 1;
+        self.stats.entries += batch.entries;
+        self.collector.queue(batch.sections, number, digests, caught_up);
+        self.collector.next_part().map(|part| self.send_part(part))
+    }
+
+    /// Commits that waited for a batch in which nothing was left to send.
+    fn settle_empty(&mut self, batch: super::collect::Collected) {
+        match self.flight.newest() {
+            Some(last) => last.commits.extend(batch.commits),
+            None => {
+                for commit in batch.commits {
+                    commit.resolve(Ok(Committed::Replicated));
+                }
+            }
+        }
+    }
+
+    fn send_part(&mut self, mut part: pb::Batch) -> Body {
+        part.group = self.group;
+        part.sync = self.stream.as_ref().map_or(0, |stream| stream.sync);
+        part.term = Some(self.term.into());
+        Body::Batch(part)
+    }
+
+    fn poll_chunk(&mut self, members: &mut Members) -> Option<Body> {
+        let stream = self.stream.as_ref()?;
+        let bulk = self.bulk.as_mut().filter(|bulk| bulk.is_open())?;
+        let window = if self.keep_credit { stream.bulk_window } else { usize::MAX };
+        if bulk.in_flight_bytes() + CHUNK.bytes > window && bulk.has_chunks_in_flight() {
+            return None;
+        }
+        let chunk = bulk.read(members, self.flight.last())?;
+        self.stats.chunks += 1;
+        self.stats.bulk_entries += chunk.entries.as_ref().map_or(0, |e| e.slot_gap.len() as u64);
+        let (sync, term) = (stream.sync, Some(self.term.into()));
+        Some(Body::BulkChunk(pb::BulkChunk { group: self.group, sync, term, ..chunk }))
+    }
+
+    fn can_resume(&self, request: &pb::SyncRequest, standby: u64) -> bool {
+        self.standby == Some(standby)
+            && request.incarnation == self.incarnation
+            && self.flight.covers(request.applied)
+    }
+
+    /// The standby holds all up to a batch: what was lost after it is due again.
+    fn resume(&mut self, request: &pb::SyncRequest, members: &mut Members) {
+        self.stats.delta_syncs += 1;
+        for commit in self.flight.settle(request.applied).into_iter().flat_map(|b| b.commits) {
+            commit.resolve(Ok(Committed::Replicated));
+        }
+        for batch in self.flight.take_all() {
+            mark_lost(&batch, members);
+            let slots = if batch.transactions { ids(&batch, members) } else { Vec::new() };
+            self.shared.put_back(slots, batch.commits);
+        }
+        self.flight.rewind(request.applied);
+        self.collector.forget_parts();
+        if let Some(bulk) = &mut self.bulk {
+            if bulk.id() == request.bulk {
+                self.stats.resumed_bulks += 1;
+                bulk.settle(request.bulk_chunk, members);
+                bulk.rewind();
+            } else {
+                bulk.start_over();
+            }
+        }
+        let clients = request.resync_clients.iter().filter_map(|n| members.index_of_number(*n));
+        self.repair(clients.collect(), members);
+    }
+
+    /// Sends clients in full within a delta sync: those named, and those that could not remember
+    /// all removals.
+    fn repair(&mut self, mut clients: Vec<usize>, members: &mut Members) -> bool {
+        for (index, member) in (0..).zip(members.iter_mut()) {
+            if member.client.take_removals_overflow() && !clients.contains(&index) {
+                clients.push(index);
+            }
+        }
+        if clients.is_empty() {
+            return false;
+        }
+        if let Some(bulk) = &self.bulk {
+            clients.extend(bulk.clients());
+            clients.sort_unstable();
+            clients.dedup();
+        }
+        for index in &clients {
+            members.at_mut(*index).ledger.clear();
+        }
+        self.begin_bulk(clients);
+        true
+    }
+
+    /// Everything anew: the standby drops what it holds, marks are void, all is read in bulk.
+    fn restart(&mut self, members: &mut Members) {
+        self.stats.full_syncs += 1;
+        let lost = self.flight.take_all();
+        self.collector.forget_parts();
+        let commits = lost.into_iter().flat_map(|batch| batch.commits).collect();
+        self.shared.put_back(Vec::new(), commits);
+        let mut gate = self.shared.collect();
+        for member in members.iter_mut() {
+            member.ledger.clear();
+            member.client.track_removals(false);
+            member.client.track_removals(true);
+            member.client.take_removals_overflow();
+            member.client.dirty().clear();
+        }
+        // What open transactions touched must still go out in one batch.
+        let slots = gate.take_slots();
+        for (client, slot) in &slots {
+            if let Some(index) = members.index_of(*client) {
+                members.at(index).client.dirty().mark(*slot);
+            }
+        }
+        drop(gate);
+        self.shared.put_back(slots, Vec::new());
+        self.begin_bulk((0..members.len()).collect());
+    }
+
+    fn begin_bulk(&mut self, clients: Vec<usize>) {
+        self.bulk_ids += 1;
+        self.bulk = Some(Bulk::new(self.bulk_ids, clients));
+    }
+}
+
+/// Below this much credit a batch waits for more.
+const MIN_ROOM: usize = 1024;
+
+/// Marks again what a lost batch carried.
+fn mark_lost(batch: &InFlight, members: &mut Members) {
+    for (index, slot) in &batch.slots {
+        let member = members.at_mut(usize::from(*index));
+        member.ledger.lost(*slot);
+        member.client.dirty().mark(*slot);
+    }
+}
+
+fn ids(batch: &InFlight, members: &Members) -> Vec<(ClientId, Slot)> {
+    let id = |index: u16| members.at(usize::from(index)).id();
+    batch.slots.iter().map(|(index, slot)| (id(*index), *slot)).collect()
+}
