@@ -3,6 +3,8 @@
 mod client;
 mod columns;
 mod ledger;
+mod shared;
 
 pub use client::{ApplyError, CheckpointClient, ClientDescriptor, FlushPolicy, Staged};
 pub use columns::{Changes, EntrySink, EntryWriter};
+pub use shared::{CommitPolicy, Shared, Transaction, TransactionError};
