@@ -8,10 +8,14 @@ mod flight;
 mod ledger;
 mod members;
 mod receiver;
-mod record;
 mod sender;
 mod shared;
-mod table;
 
 pub use client::{ApplyError, CheckpointClient, ClientDescriptor, FlushPolicy, Staged};
 pub use columns::{Changes, EntrySink, EntryWriter};
+pub use receiver::StreamError;
+pub use shared::{CommitPolicy, Shared, Transaction, TransactionError};
+
+pub(crate) use members::Members;
+pub(crate) use receiver::{Applied, Holds, Receiver};
+pub(crate) use sender::Sender;
