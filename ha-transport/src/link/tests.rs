@@ -1,0 +1,1 @@
+//! Tests of links without a transport.
