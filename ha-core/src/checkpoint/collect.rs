@@ -311,7 +311,7 @@ impl Plan {
 
     fn look(&mut self, member: &Member, now: Time) {
         let policy = &member.descriptor().flush;
-        let marked = member.client.dirty().len();
+        let marked = member.client.dirty().len() as usize;
         let bytes = marked.saturating_mul(self.entry_bytes_x16) / 16;
         let full = marked >= policy.max_entries as usize || bytes >= policy.max_bytes as usize;
         let due = now >= self.due;

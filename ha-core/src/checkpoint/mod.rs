@@ -14,6 +14,7 @@ mod shared;
 pub use client::{ApplyError, CheckpointClient, ClientDescriptor, FlushPolicy, Staged};
 pub use columns::{Changes, EntrySink, EntryWriter};
 pub use receiver::StreamError;
+pub use sender::StreamStats;
 pub use shared::{CommitPolicy, Shared, Transaction, TransactionError};
 
 pub(crate) use members::Members;

@@ -38,22 +38,31 @@ pub(crate) struct Sender {
     bulk_ids: u64,
     /// Whether the credit limit is kept; off only to prove that tests find that.
     pub(crate) keep_credit: bool,
-    pub(crate) stats: SenderStats,
+    pub(crate) stats: StreamStats,
 }
 
-/// What a sender counts.
-#[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct SenderStats {
-    pub(crate) batches: u64,
-    pub(crate) entries: u64,
-    pub(crate) bytes: u64,
-    pub(crate) chunks: u64,
-    pub(crate) bulk_entries: u64,
-    pub(crate) bulk_bytes: u64,
-    pub(crate) full_syncs: u64,
-    pub(crate) delta_syncs: u64,
-    pub(crate) resumed_bulks: u64,
-    pub(crate) audit_marks: u64,
+/// What the sending half of a group counts since the unit became active.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct StreamStats {
+    /// Batches collected.
+    pub batches: u64,
+    /// Entries in them.
+    pub entries: u64,
+    /// Bytes of their contents.
+    pub bytes: u64,
+    /// Bulk chunks read.
+    pub chunks: u64,
+    /// Entries in them.
+    pub bulk_entries: u64,
+    /// Streams that began with everything.
+    pub full_syncs: u64,
+    /// Streams that began with what changed.
+    pub delta_syncs: u64,
+    /// Bulk syncs that went on where they had been interrupted.
+    pub resumed_bulks: u64,
+    /// Entries whose mark was lost and that an audit marked again.
+    pub audit_marks: u64,
 }
 
 /// A stream to the standby over one link.
@@ -96,7 +105,7 @@ impl Sender {
             bulk: None,
             bulk_ids: 0,
             keep_credit: true,
-            stats: SenderStats::default(),
+            stats: StreamStats::default(),
         }
     }
 
@@ -203,6 +212,19 @@ impl Sender {
         commits.extend(gate.take_barriers());
         drop(gate);
         self.shared.settle_alone(commits);
+    }
+
+    /// Sends all that is marked, before the role is given up.
+    pub(crate) fn begin_drain(&mut self) {
+        self.collector.begin_pass();
+    }
+
+    /// Another sender takes this one's place: open commits go on waiting.
+    pub(crate) fn hand_on(&mut self) {
+        let mut commits: Vec<CommitSender> =
+            self.flight.take_all().into_iter().flat_map(|batch| batch.commits).collect();
+        commits.extend(self.collector.take_barriers());
+        self.shared.put_back([], commits);
     }
 
     /// The unit gives the role up: nobody will learn what became of open commits.
@@ -334,6 +356,7 @@ impl Sender {
         });
         self.stats.batches += 1;
         self.stats.entries += batch.entries;
+        self.stats.bytes += batch.bytes as u64;
         self.collector.queue(batch.sections, number, digests, caught_up);
         self.collector.next_part().map(|part| self.send_part(part))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::id::{ClientId, Slot};
 use crate::sync::shim::{AtomicBool, Mutex, MutexGuard, Ordering};
-use crate::sync::{Commit, CommitSender, Doorbell};
+use crate::sync::{Commit, CommitSender, Committed, Doorbell};
 
 /// The meeting place of the threads that write a group's tables and the node that replicates them.
 ///
@@ -138,9 +138,34 @@ impl Shared {
         }
     }
 
-    /// The node: a batch was lost; its slots must go out again, all in one batch.
-    pub(crate) fn put_back(&self, slots: impl IntoIterator<Item = (ClientId, Slot)>) {
-        self.gate.lock().touch_all(slots);
+    /// The node: a batch was lost; its slots must go out again, all in one batch, and its commits
+    /// wait for that.
+    pub(crate) fn put_back(
+        &self,
+        slots: impl IntoIterator<Item = (ClientId, Slot)>,
+        commits: Vec<CommitSender>,
+    ) {
+        let mut pending = self.gate.lock();
+        pending.touch_all(slots);
+        pending.commits.extend(commits);
+    }
+
+    /// The node: there is no standby for these commits to wait for.
+    pub(crate) fn settle_alone(&self, commits: Vec<CommitSender>) {
+        match self.policy {
+            CommitPolicy::Strict => self.put_back([], commits),
+            CommitPolicy::Degrade => {
+                for commit in commits {
+                    commit.resolve(Ok(Committed::Degraded));
+                }
+            }
+        }
+    }
+
+    /// The node: whether transactions, commits or barriers wait to be collected.
+    pub(crate) fn has_pending(&self) -> bool {
+        let pending = self.gate.lock();
+        !(pending.touched.is_empty() && pending.commits.is_empty() && pending.barriers.is_empty())
     }
 }
 

@@ -59,8 +59,8 @@ pub enum CloseReason {
     /// The peer broke the protocol.
     #[error("{0}")]
     Wire(#[from] WireError),
-    /// A message before Hello.
-    #[error("a message before Hello; is something else speaking on this port?")]
+    /// A message before Hello, or no Hello in time.
+    #[error("no Hello as the first message within 5 s; is something else speaking on this port?")]
     NoHello,
     /// The other side claims this unit's id.
     #[error("the peer claims to be {unit}, as this unit does; give the units different ids")]

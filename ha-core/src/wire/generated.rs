@@ -194,8 +194,9 @@ pub struct SyncRequest {
     #[prost(uint64, tag = "10")]
     pub bulk_window_bytes: u64,
 }
-/// The active's answer to SyncRequest; the stream follows.
-#[derive(Clone, PartialEq, ::prost::Message)]
+/// The active's answer to SyncRequest; the stream follows. Sent again within a stream when a bulk
+/// sync becomes necessary (more removals than it could remember).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SyncBegin {
     /// The group's id.
     #[prost(uint32, tag = "1")]
@@ -209,10 +210,10 @@ pub struct SyncBegin {
     /// The incarnation of the active's process.
     #[prost(fixed64, tag = "4")]
     pub incarnation: u64,
-    /// What follows: see SyncMode.
+    /// What follows.
     #[prost(enumeration = "SyncMode", tag = "5")]
     pub mode: i32,
-    /// The number of the bulk sync that runs (FULL and REPAIR, or resumed); 0 for none.
+    /// The number of the bulk sync that follows or goes on; 0 for none.
     #[prost(uint64, tag = "6")]
     pub bulk: u64,
     /// The number of the batch before the first one that follows.
@@ -221,25 +222,6 @@ pub struct SyncBegin {
     /// Lineage of the active's state.
     #[prost(fixed64, tag = "8")]
     pub lineage: u64,
-    /// The clients that the bulk sync covers, in its order.
-    #[prost(uint32, repeated, tag = "9")]
-    pub bulk_clients: ::prost::alloc::vec::Vec<u32>,
-    /// The version at which entries of each client are encoded.
-    #[prost(message, repeated, tag = "10")]
-    pub versions: ::prost::alloc::vec::Vec<ClientVersion>,
-}
-/// The negotiated version of one client.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ClientVersion {
-    /// The client's id.
-    #[prost(uint32, tag = "1")]
-    pub client: u32,
-    /// The highest version that both units speak.
-    #[prost(uint32, tag = "2")]
-    pub version: u32,
-    /// The highest version that the active speaks; above `version` the standby keeps the bytes.
-    #[prost(uint32, tag = "3")]
-    pub peer_max: u32,
 }
 /// Several entries in columns: gaps and lengths pack into a byte each, which a message for each
 /// entry would not.
@@ -289,11 +271,6 @@ pub struct Digest {
     /// How many entries there are.
     #[prost(uint32, tag = "3")]
     pub entries: u32,
-    /// First slot that is covered, and the slot after the last; both 0 for all slots.
-    #[prost(uint32, tag = "4")]
-    pub from: u32,
-    #[prost(uint32, tag = "5")]
-    pub to: u32,
 }
 /// Changes that become visible on the standby all together or not at all.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -370,8 +347,12 @@ pub struct BulkChunk {
     /// after that batch, and skips slots that a later batch changed.
     #[prost(uint64, tag = "9")]
     pub after: u64,
+    /// The number of the bulk sync.
+    #[prost(uint64, tag = "10")]
+    pub bulk: u64,
 }
-/// From the standby: bulk chunks are applied.
+/// From the standby: it is ready for a bulk sync, or chunks of it are applied. The active sends no
+/// chunk before the first BulkAck, for the lanes do not wait for each other.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BulkAck {
     /// The group's id.
@@ -383,6 +364,9 @@ pub struct BulkAck {
     /// All chunks before this one are applied.
     #[prost(uint64, tag = "3")]
     pub next: u64,
+    /// The number of the bulk sync.
+    #[prost(uint64, tag = "4")]
+    pub bulk: u64,
 }
 /// The active gives the role up: all batches are acknowledged, its data plane is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -422,7 +406,8 @@ pub enum SyncMode {
     Unspecified = 0,
     /// Everything: the standby drops what it holds, then a bulk sync of all clients.
     Full = 1,
-    /// Only what changed since batch `applied`; an interrupted bulk sync goes on at its chunk.
+    /// What changed since batch `applied`, and a bulk sync of the clients that were asked for; an
+    /// interrupted bulk sync goes on at its chunk.
     Delta = 2,
 }
 impl SyncMode {

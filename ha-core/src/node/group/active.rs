@@ -1,0 +1,177 @@
+//! A group while it is active: serves the stream, and gives the role up by command.
+
+use super::{Context, Group, Role};
+use crate::id::LinkId;
+use crate::node::output::Event;
+use crate::redundancy::{RfState, SwitchoverReason, SwitchoverRefusal, SwitchoverView};
+use crate::scheme::SchemeInput;
+use crate::time::Time;
+use crate::wire::{Body, pb, term_of};
+
+/// A manual switchover under way.
+pub(crate) struct Handover {
+    pub(super) reason: SwitchoverReason,
+    /// When it fails.
+    pub(super) deadline: Time,
+    /// Whether the standby was told: from then on this unit is no longer active, but keeps its
+    /// state until the other one is.
+    pub(super) resigned: bool,
+}
+
+impl Group {
+    /// Gives the active role to the standby.
+    pub(crate) fn switchover(
+        &mut self,
+        force: bool,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), SwitchoverRefusal> {
+        let view = SwitchoverView {
+            state: self.facility.state(),
+            peer: ctx.peer_incarnation.and(self.peer_state()),
+            peer_maintenance: self.peer.as_ref().is_some_and(|peer| peer.maintenance),
+            in_progress: self.handover.is_some(),
+        };
+        view.check(force)?;
+        let reason =
+            if force { SwitchoverReason::UserForced } else { SwitchoverReason::UserInitiated };
+        self.give_up(reason, ctx);
+        Ok(())
+    }
+
+    /// Why a manual switchover would be refused now.
+    pub(crate) fn switchover_refusal(&self, peer_there: bool) -> Option<SwitchoverRefusal> {
+        let view = SwitchoverView {
+            state: self.facility.state(),
+            peer: if peer_there { self.peer_state() } else { None },
+            peer_maintenance: self.peer.as_ref().is_some_and(|peer| peer.maintenance),
+            in_progress: self.handover.is_some(),
+        };
+        view.check(false).err()
+    }
+
+    /// First the data plane closes, then all state is sent, then the role goes.
+    fn give_up(&mut self, reason: SwitchoverReason, ctx: &mut Context<'_>) {
+        self.shared.set_writable(false);
+        let deadline = ctx.now + self.switchover_limit;
+        self.handover = Some(Handover { reason, deadline, resigned: false });
+        if let Some(sender) = &mut self.sender {
+            sender.begin_drain();
+        }
+        self.facility.hand_back(ctx.now);
+        self.run_facility(ctx);
+        self.continue_handover(ctx);
+    }
+
+    /// Resigns as soon as the standby holds everything; by force at once.
+    pub(crate) fn continue_handover(&mut self, ctx: &mut Context<'_>) {
+        let Some(handover) = self.handover.as_mut().filter(|handover| !handover.resigned) else {
+            return;
+        };
+        let Some(sender) = &self.sender else { return };
+        let forced = handover.reason == SwitchoverReason::UserForced;
+        let drained = sender.is_complete() && sender.is_drained(&self.members);
+        let Some(link) = sender.link().or_else(|| ctx.links.first().copied()) else { return };
+        if !(drained || forced) {
+            return;
+        }
+        handover.resigned = true;
+        handover.deadline = ctx.now + self.detection_time;
+        let resign = pb::Resign {
+            group: self.id.value(),
+            term: Some(self.term.into()),
+            reason: u32::from(handover.reason.number()),
+        };
+        ctx.send(link, Body::Resign(resign));
+        *ctx.status_due = true;
+        self.scheme_input(&SchemeInput::Resigned, ctx);
+    }
+
+    pub(super) fn active_timeout(&mut self, ctx: &mut Context<'_>) {
+        let waits = self.awaits_standby();
+        if let Some(sender) = &mut self.sender {
+            if waits {
+                sender.look(&mut self.members, ctx.now);
+            } else if sender.poll_timeout().is_none() {
+                sender.settle_alone();
+            }
+        }
+        self.continue_handover(ctx);
+        if self.handover.as_ref().is_some_and(|handover| ctx.now >= handover.deadline) {
+            self.reclaim("the standby did not take over in time", ctx);
+        }
+    }
+
+    /// The handover failed: nobody else took the role, so this unit takes it again.
+    pub(super) fn reclaim(&mut self, why: &'static str, ctx: &mut Context<'_>) {
+        let Some(handover) = self.handover.take() else { return };
+        ctx.event(Event::SwitchoverFailed { group: self.id, why });
+        if self.role == Role::Active {
+            if handover.resigned {
+                self.activate(SwitchoverReason::ActiveUnitFailed, ctx);
+            } else {
+                self.facility.become_active(handover.reason, ctx.now);
+                self.shared.set_writable(true);
+                self.run_facility(ctx);
+            }
+        }
+    }
+
+    /// The standby asks for the stream.
+    pub(crate) fn handle_request(
+        &mut self,
+        request: &pb::SyncRequest,
+        link: LinkId,
+        ctx: &mut Context<'_>,
+    ) {
+        let term = term_of(request.term);
+        let (Some(sender), Some(peer)) = (&mut self.sender, ctx.peer_incarnation) else {
+            *ctx.status_due = true;
+            return;
+        };
+        if term != sender.term() {
+            // The standby knows an older or newer activation: the statuses will settle it.
+            *ctx.status_due = true;
+            return;
+        }
+        let begin = sender.start(request, link, peer, &mut self.members);
+        if self.planted.no_tombstones {
+            self.members.iter().for_each(|member| member.client.track_removals(false));
+        }
+        if let Body::SyncBegin(begin) = &begin {
+            let full = begin.mode() == pb::SyncMode::Full;
+            ctx.event(Event::SyncBegan { group: self.id, full, bulk: begin.bulk != 0 });
+        }
+        ctx.send(link, begin);
+    }
+
+    pub(crate) fn handle_ack(&mut self, ack: &pb::Ack, ctx: &mut Context<'_>) {
+        let oldest = self.sender.as_mut().and_then(|sender| sender.acknowledged(ack));
+        if let Some(oldest) = oldest {
+            let age = ctx.now.since(oldest);
+            ctx.event(Event::Staleness { group: self.id, age });
+        }
+        self.continue_handover(ctx);
+    }
+
+    pub(crate) fn handle_bulk_ack(&mut self, ack: &pb::BulkAck) {
+        if let Some(sender) = &mut self.sender {
+            sender.bulk_acknowledged(ack, &mut self.members);
+        }
+    }
+
+    pub(crate) fn active_link_down(&mut self, link: LinkId) {
+        if let Some(sender) = self.sender.as_mut().filter(|sender| sender.link() == Some(link)) {
+            sender.suspend();
+        }
+    }
+
+    /// Whether commits have a standby to wait for: one that streams, or is about to.
+    pub(super) fn awaits_standby(&self) -> bool {
+        let Some(sender) = &self.sender else { return false };
+        let coming = matches!(
+            self.peer_state(),
+            Some(RfState::StandbyColdBulk | RfState::StandbyHot)
+        );
+        sender.link().is_some() || coming
+    }
+}

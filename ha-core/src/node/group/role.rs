@@ -1,0 +1,290 @@
+//! How a group takes up, keeps and loses the active role.
+
+use super::{Context, Group, Role};
+use crate::checkpoint::Sender;
+use crate::id::{LinkId, Term};
+use crate::node::output::Event;
+use crate::redundancy::{Claim, RfState, SwitchoverReason};
+use crate::scheme::{LocalView, PeerView, Role as Desired, SchemeInput};
+use crate::wire::{pb, term_of};
+
+impl Group {
+    /// Starts the group.
+    pub(crate) fn boot(&mut self, ctx: &mut Context<'_>) {
+        self.facility.enable(ctx.now);
+        self.run_facility(ctx);
+        self.scheme_input(&SchemeInput::Boot, ctx);
+    }
+
+    /// The peer said where it stands.
+    pub(crate) fn handle_status(&mut self, status: pb::GroupStatus, ctx: &mut Context<'_>) {
+        let term = term_of(status.term);
+        if status.active && self.fenced("an active role", term, ctx) {
+            // The peer does not know yet that its term is over.
+            *ctx.status_due = true;
+        }
+        let successor = status.active && term > self.term;
+        let was = self.peer.replace(status);
+        if successor && self.handover.as_ref().is_some_and(|handover| handover.resigned) {
+            // The handover is done, and this unit's state is history.
+            self.demote(SwitchoverReason::UserInitiated, ctx);
+        }
+        self.note_term(term);
+        self.scheme_peer(ctx);
+        if self.suspect && self.is_active() {
+            self.suspect = false;
+            self.shared.set_writable(self.handover.is_none());
+        }
+        self.follow(was.as_ref(), ctx);
+        self.set_gates(ctx);
+    }
+
+    /// The standby follows the active: a new activation means a new stream.
+    fn follow(&mut self, was: Option<&pb::GroupStatus>, ctx: &mut Context<'_>) {
+        let Some(peer) = &self.peer else { return };
+        if self.role != Role::Standby {
+            return;
+        }
+        let (term, active) = (term_of(peer.term), peer.active);
+        let before = was.filter(|was| was.active).map(|was| term_of(was.term));
+        if !active && before.is_some() {
+            self.step_back("the peer is not active any more", ctx);
+        } else if active && before.is_some_and(|before| before != term) {
+            self.step_back("the peer became active anew", ctx);
+        }
+    }
+
+    /// Back to NEGOTIATION: the active that this unit followed is not there any more.
+    fn step_back(&mut self, why: &str, ctx: &mut Context<'_>) {
+        self.stop_sync();
+        self.facility.set_gate(crate::redundancy::Gate::Synced, false, ctx.now);
+        self.facility.fall_back(RfState::Negotiation, why, ctx.now);
+        self.run_facility(ctx);
+    }
+
+    /// Nothing is heard of the peer any more.
+    pub(crate) fn handle_peer_lost(&mut self, input: &SchemeInput, ctx: &mut Context<'_>) {
+        self.suspect = false;
+        if let Some(sender) = &mut self.sender {
+            sender.standby_lost(&mut self.members);
+        }
+        if self.handover.is_some() {
+            self.reclaim("the standby is lost", ctx);
+        }
+        self.peer = None;
+        self.scheme_input(input, ctx);
+        if self.role == Role::Standby {
+            self.step_back("the peer is lost", ctx);
+        }
+        if self.is_active() {
+            self.shared.set_writable(true);
+        }
+        self.set_gates(ctx);
+    }
+
+    /// The active gives its role to this unit.
+    pub(crate) fn handle_resign(&mut self, resign: &pb::Resign, ctx: &mut Context<'_>) {
+        if self.fenced("Resign", term_of(resign.term), ctx) || self.role == Role::Active {
+            return;
+        }
+        if let Some(peer) = &mut self.peer {
+            peer.active = false;
+        }
+        let reason = SwitchoverReason::from_number(resign.reason);
+        self.scheme_input(&SchemeInput::PeerResigned { reason }, ctx);
+    }
+
+    /// This process did not run for longer than the peer waits: it may have been replaced.
+    pub(crate) fn handle_pause(&mut self, ctx: &mut Context<'_>) {
+        if self.is_active() && ctx.peer_incarnation.is_some() {
+            self.suspect = true;
+            self.shared.set_writable(false);
+        }
+    }
+
+    /// Puts the group into or out of maintenance mode.
+    pub(crate) fn set_maintenance(&mut self, on: bool, ctx: &mut Context<'_>) {
+        self.maintenance = on;
+        *ctx.status_due = true;
+        self.scheme_input(&SchemeInput::Maintenance(on), ctx);
+    }
+
+    /// Sets the role of a static scheme.
+    pub(crate) fn set_role(&mut self, role: Desired, ctx: &mut Context<'_>) {
+        self.scheme_input(&SchemeInput::SetRole(role), ctx);
+    }
+
+    pub(super) fn scheme_timeout(&mut self, ctx: &mut Context<'_>) {
+        if self.scheme.poll_timeout().is_some_and(|at| ctx.now >= at) {
+            self.scheme_input(&SchemeInput::Timer, ctx);
+        }
+    }
+
+    fn scheme_peer(&mut self, ctx: &mut Context<'_>) {
+        let Some(peer) = self.peer.as_ref() else { return };
+        let term = term_of(peer.term);
+        let unit = self.peer_unit;
+        let view = PeerView {
+            unit,
+            active: peer.active && !(self.planted.no_fencing && self.is_active()),
+            decided: peer.decided,
+            state: RfState::from_number(peer.state).unwrap_or(RfState::NotKnown),
+            holds: term_of(peer.holds),
+            holds_complete: peer.holds_complete,
+            maintenance: peer.maintenance,
+            priority: peer.priority,
+            claim: Claim {
+                term,
+                complete: peer.complete,
+                lineage: peer.lineage,
+                active_for: core::time::Duration::from_millis(peer.active_for_ms),
+                unit,
+            },
+        };
+        if view.active && self.is_active() {
+            self.stats.dual_active += 1;
+        }
+        self.scheme_input(&SchemeInput::PeerSeen(view), ctx);
+    }
+
+    /// Tells the scheme, and does what it decides.
+    pub(super) fn scheme_input(&mut self, input: &SchemeInput, ctx: &mut Context<'_>) {
+        let view = self.local_view(ctx);
+        let decision = self.scheme.handle(input, &view, ctx.now);
+        match (self.role, decision.role) {
+            (Role::Undecided | Role::Standby, Desired::Active) => self.activate(decision.reason, ctx),
+            (Role::Undecided, Desired::Standby) => {
+                self.role = Role::Standby;
+                *ctx.status_due = true;
+                self.facility.become_standby(ctx.now);
+                self.run_facility(ctx);
+            }
+            (Role::Active, Desired::Standby) if self.handover.is_none() => {
+                self.demote(decision.reason, ctx);
+            }
+            (Role::Active, Desired::Active) => self.outbid(ctx),
+            _ => {}
+        }
+    }
+
+    /// Both units are active and this one keeps the role: its term must be the higher one.
+    fn outbid(&mut self, ctx: &mut Context<'_>) {
+        let Some(peer) = self.peer.as_ref().filter(|peer| peer.active) else { return };
+        if self.handover.is_none() && !self.planted.no_fencing && term_of(peer.term) >= self.term {
+            self.term = self.term.max(term_of(peer.term)).next(self.unit);
+            ctx.event(Event::DualActive { group: self.id, kept: true });
+            self.new_sender(ctx);
+            *ctx.status_due = true;
+        }
+    }
+
+    /// Takes up the active role.
+    pub(super) fn activate(&mut self, reason: SwitchoverReason, ctx: &mut Context<'_>) {
+        let holds = self.receiver.holds();
+        let again = self.role == Role::Active;
+        if !again {
+            self.complete = holds.complete || self.term == Term::ZERO;
+            self.lineage =
+                if holds.term == Term::ZERO { self.random() } else { holds.lineage };
+        }
+        self.stop_sync();
+        self.receiver.forget();
+        (self.role, self.handover, self.suspect) = (Role::Active, None, false);
+        self.term = self.term.next(self.unit);
+        self.active_since = Some(ctx.now);
+        self.stats.activations += 1;
+        if !self.complete {
+            self.stats.incomplete_takeovers += 1;
+            ctx.event(Event::IncompleteTakeover { group: self.id });
+        }
+        self.new_sender(ctx);
+        self.shared.set_writable(true);
+        *ctx.status_due = true;
+        ctx.event(Event::Switchover { group: self.id, reason, term: self.term });
+        self.facility.become_active(reason, ctx.now);
+        self.run_facility(ctx);
+    }
+
+    fn new_sender(&mut self, ctx: &Context<'_>) {
+        if let Some(mut old) = self.sender.take() {
+            old.hand_on();
+        }
+        for member in self.members.iter() {
+            member.client.track_removals(false);
+        }
+        let mut sender = Sender::new(
+            self.id.value(),
+            self.term,
+            self.incarnation,
+            self.lineage,
+            std::sync::Arc::clone(&self.shared),
+            &self.members,
+            ctx.now,
+        );
+        sender.keep_credit = !self.planted.no_credit;
+        self.sender = Some(sender);
+    }
+
+    /// Loses the active role: the data plane closes first, then the tables are flushed, so that
+    /// only state of the latest active is ever taken over.
+    pub(super) fn demote(&mut self, reason: SwitchoverReason, ctx: &mut Context<'_>) {
+        self.shared.set_writable(false);
+        if let Some(mut sender) = self.sender.take() {
+            sender.abandon();
+        }
+        self.members.flush();
+        self.receiver.forget();
+        (self.role, self.handover, self.suspect) = (Role::Standby, None, false);
+        (self.active_since, self.complete) = (None, false);
+        self.stats.demotions += 1;
+        *ctx.status_due = true;
+        ctx.event(Event::Switchover { group: self.id, reason, term: self.term });
+        self.facility.demote(reason, ctx.now);
+        self.run_facility(ctx);
+        self.facility.become_standby(ctx.now);
+        self.run_facility(ctx);
+        self.set_gates(ctx);
+    }
+
+    /// Whether something of `term` must be refused: a higher term is known.
+    pub(super) fn fenced(&mut self, what: &'static str, got: Term, ctx: &mut Context<'_>) -> bool {
+        if self.planted.no_fencing || got >= self.term {
+            return false;
+        }
+        self.stats.fenced += 1;
+        ctx.event(Event::Fenced { group: self.id, what, got, highest: self.term });
+        true
+    }
+
+    /// While active, `term` stays this unit's own: what the peer says counts when it is outbid.
+    fn note_term(&mut self, term: Term) {
+        if !self.is_active() {
+            self.term = self.term.max(term);
+        }
+    }
+
+    fn local_view(&self, ctx: &Context<'_>) -> LocalView {
+        let holds = self.receiver.holds();
+        let active_for = self.active_since.map_or(core::time::Duration::ZERO, |at| ctx.now.since(at));
+        LocalView {
+            unit: self.unit,
+            active: self.is_active(),
+            state: self.facility.state(),
+            holds: if self.is_active() { self.term } else { holds.term },
+            holds_complete: self.is_active() || holds.complete,
+            claim: Claim {
+                term: self.term,
+                complete: self.complete,
+                lineage: self.lineage,
+                active_for,
+                unit: self.unit,
+            },
+        }
+    }
+
+    /// A link is gone.
+    pub(crate) fn handle_link_down(&mut self, link: LinkId, ctx: &mut Context<'_>) {
+        self.active_link_down(link);
+        self.standby_link_down(link, ctx);
+    }
+}
