@@ -262,6 +262,11 @@ impl Node {
         self.config.unit
     }
 
+    /// Whether the node was stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
     /// Whether the peer is there: it was heard within the detection time.
     pub fn peer_is_up(&self) -> bool {
         self.peer.incarnation().is_some()
