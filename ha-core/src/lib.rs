@@ -3,6 +3,8 @@
 
 pub mod checkpoint;
 pub mod id;
+pub mod redundancy;
+pub mod scheme;
 pub mod sync;
 pub mod time;
 pub mod wire;
