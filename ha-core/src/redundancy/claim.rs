@@ -77,7 +77,9 @@ impl Claim {
             self.across_lineages(peer)
         };
         match mine_wins {
-            Some(true) => Verdict::Keep { raise_term: self.term <= peer.term },
+            Some(true) => Verdict::Keep {
+                raise_term: self.term <= peer.term,
+            },
             Some(false) => Verdict::Yield,
             None => Verdict::Wait,
         }
@@ -118,7 +120,10 @@ pub struct Tenure {
 impl Tenure {
     /// A tenure that begins `now`.
     pub const fn new(now: Time) -> Self {
-        Self { since: now, contest: None }
+        Self {
+            since: now,
+            contest: None,
+        }
     }
 
     /// When the unit became active.
@@ -129,7 +134,10 @@ impl Tenure {
     /// The peer was seen active with `peer_lineage`. To be called for each such status, before the
     /// claims are compared. Returns whether what is reported changed: tell the peer at once.
     pub fn contest(&mut self, peer_lineage: u64, now: Time) -> bool {
-        if self.contest.is_some_and(|(lineage, _)| lineage == peer_lineage) {
+        if self
+            .contest
+            .is_some_and(|(lineage, _)| lineage == peer_lineage)
+        {
             return false;
         }
         // What the peer will see: whole milliseconds, and at least one, as 0 means "none yet".
@@ -145,7 +153,9 @@ impl Tenure {
 
     /// [`Tenure::reported`] as on the wire: milliseconds, 0 for none.
     pub fn to_millis(&self) -> u64 {
-        self.reported().map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+        self.reported().map_or(0, |time| {
+            u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+        })
     }
 
     /// What a peer reported, from the wire.

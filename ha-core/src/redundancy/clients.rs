@@ -50,7 +50,10 @@ impl RfClient {
 pub(super) fn in_order(mut clients: Vec<RfClient>) -> Result<Box<[RfClient]>, FacilityConfigError> {
     if clients.len() > MAX_CLIENTS {
         let found = clients.len();
-        return Err(FacilityConfigError::TooManyClients { found, limit: MAX_CLIENTS });
+        return Err(FacilityConfigError::TooManyClients {
+            found,
+            limit: MAX_CLIENTS,
+        });
     }
     let mut seen = HashSet::new();
     for client in &clients {
@@ -145,7 +148,12 @@ pub struct FailedClient {
 
 impl fmt::Display for FailedClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { client, name, state, fault } = self;
+        let Self {
+            client,
+            name,
+            state,
+            fault,
+        } = self;
         write!(f, "{name} ({client}) in {state}: {fault}")
     }
 }

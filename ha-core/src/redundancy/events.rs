@@ -187,7 +187,9 @@ impl SwitchoverReason {
     /// The reason with this number; one that this release does not know is
     /// [`SwitchoverReason::NotKnown`], since a reason is for people only.
     pub fn from_number(number: u32) -> Self {
-        let known = Self::ALL.into_iter().find(|reason| u32::from(reason.number()) == number);
+        let known = Self::ALL
+            .into_iter()
+            .find(|reason| u32::from(reason.number()) == number);
         known.unwrap_or(Self::NotKnown)
     }
 
@@ -221,10 +223,16 @@ mod tests {
     fn reasons_survive_the_wire() {
         for (index, reason) in SwitchoverReason::ALL.into_iter().enumerate() {
             assert_eq!(usize::from(reason.number()), index + 1);
-            assert_eq!(SwitchoverReason::from_number(u32::from(reason.number())), reason);
+            assert_eq!(
+                SwitchoverReason::from_number(u32::from(reason.number())),
+                reason
+            );
         }
         assert_eq!(SwitchoverReason::from_number(0), SwitchoverReason::NotKnown);
-        assert_eq!(SwitchoverReason::from_number(10), SwitchoverReason::NotKnown);
+        assert_eq!(
+            SwitchoverReason::from_number(10),
+            SwitchoverReason::NotKnown
+        );
     }
 
     #[test]
@@ -232,10 +240,18 @@ mod tests {
         let standby = [101, 102, 103, 104, 105];
         let active = [200, 201, 202, 203, 204];
         for (state, code) in RfState::ALL[4..=8].iter().zip(standby) {
-            assert_eq!(RfEvent::of_state(*state).map(RfEvent::code), Some(code), "{state}");
+            assert_eq!(
+                RfEvent::of_state(*state).map(RfEvent::code),
+                Some(code),
+                "{state}"
+            );
         }
         for (state, code) in RfState::ALL[9..=13].iter().zip(active) {
-            assert_eq!(RfEvent::of_state(*state).map(RfEvent::code), Some(code), "{state}");
+            assert_eq!(
+                RfEvent::of_state(*state).map(RfEvent::code),
+                Some(code),
+                "{state}"
+            );
         }
         assert_eq!(RfEvent::ProgActive.to_string(), "RF_PROG_ACTIVE(204)");
         assert_eq!(RfEvent::of_state(RfState::Disabled), None);

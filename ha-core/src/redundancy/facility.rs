@@ -188,7 +188,10 @@ impl Facility {
     /// after it, to be opened when they hold again. Returns whether the state changed: false if
     /// the unit is not past that state (the gates are closed nevertheless) or active.
     pub fn fall_back(&mut self, to: FallBack, why: impl Into<Why>, now: Time) -> bool {
-        for gate in Gate::ALL.into_iter().filter(|gate| gate.state() >= to.state()) {
+        for gate in Gate::ALL
+            .into_iter()
+            .filter(|gate| gate.state() >= to.state())
+        {
             self.gates.set(gate, false);
         }
         self.leave_breached(why.into(), now)
@@ -218,7 +221,9 @@ impl Facility {
         answer: Answer,
         now: Time,
     ) -> Result<(), UnknownToken> {
-        let Phase::Notifying(pending) = self.phase else { return Err(UnknownToken { token }) };
+        let Phase::Notifying(pending) = self.phase else {
+            return Err(UnknownToken { token });
+        };
         if pending.token != token {
             return Err(UnknownToken { token });
         }
@@ -274,7 +279,15 @@ impl Facility {
 
     /// Adds an event to the log; for presence and communication `op` is 1 for up, 0 for down.
     pub fn record(&mut self, event: RfEvent, op: u32, now: Time) {
-        self.history.record(now, LogEntry::Event { event, client: None, op, rc: None });
+        self.history.record(
+            now,
+            LogEntry::Event {
+                event,
+                client: None,
+                op,
+                rc: None,
+            },
+        );
     }
 
     /// Adds a switchover to the history: the peer's activations. This unit's own are added by
@@ -287,7 +300,8 @@ impl Facility {
         term: Term,
         now: Time,
     ) {
-        self.history.switchover((previous, current), reason, term, now);
+        self.history
+            .switchover((previous, current), reason, term, now);
     }
 
     // State.
@@ -352,7 +366,9 @@ impl Facility {
         while matches!(self.phase, Phase::Complete) {
             let held = self.state == RfState::Negotiation && self.retry.held_until.is_some();
             let following = next(self.state, self.wanted, self.gates);
-            let Some(to) = following.filter(|_| !held) else { return };
+            let Some(to) = following.filter(|_| !held) else {
+                return;
+            };
             self.enter(to, "progression".into(), now);
         }
     }
@@ -360,7 +376,8 @@ impl Facility {
     fn enter(&mut self, to: RfState, why: Why, now: Time) {
         let from = core::mem::replace(&mut self.state, to);
         // A notification that nobody has seen yet belongs to the state that ends here.
-        self.actions.retain(|action| !matches!(action, RfAction::Notify { .. }));
+        self.actions
+            .retain(|action| !matches!(action, RfAction::Notify { .. }));
         if from == RfState::StandbyHot
             || (from == RfState::StandbyColdBulk && to != RfState::StandbyHot)
         {
@@ -376,7 +393,9 @@ impl Facility {
 
     /// Takes a standby back to the first closed gate that it is past.
     fn leave_breached(&mut self, why: Why, now: Time) -> bool {
-        let Some(gate) = self.gates.breached(self.state) else { return false };
+        let Some(gate) = self.gates.breached(self.state) else {
+            return false;
+        };
         self.history.record(now, LogEntry::Note(why.clone()));
         self.enter(gate.state(), why, now);
         self.advance(now);
@@ -394,7 +413,12 @@ impl Facility {
         self.last_token += 1;
         let token = NotificationToken::new(self.last_token);
         let deadline = now + self.notification_timer;
-        self.phase = Phase::Notifying(Pending { index, token, since: now, deadline });
+        self.phase = Phase::Notifying(Pending {
+            index,
+            token,
+            since: now,
+            deadline,
+        });
         self.actions.push_back(RfAction::Notify {
             token,
             client: client.id,
@@ -409,7 +433,8 @@ impl Facility {
             self.retry.reset();
             self.failed.clear();
         }
-        self.actions.push_back(RfAction::Completed { state: self.state });
+        self.actions
+            .push_back(RfAction::Completed { state: self.state });
     }
 
     fn fault(&mut self, pending: Pending, fault: ClientFault, now: Time) {
@@ -422,34 +447,75 @@ impl Facility {
         if matches!(self.state, RfState::Initialization | RfState::Negotiation) {
             self.phase = Phase::Stalled { until };
         } else {
-            let why = format!("{} stopped the progression", self.clients[pending.index].name);
+            let why = format!(
+                "{} stopped the progression",
+                self.clients[pending.index].name
+            );
             self.enter(RfState::Negotiation, why.into(), now);
             self.retry.held_until = Some(until);
         }
     }
 
     fn name_fault(&mut self, index: usize, fault: ClientFault) {
-        let RfClient { id: client, name, .. } = self.clients[index].clone();
+        let RfClient {
+            id: client, name, ..
+        } = self.clients[index].clone();
         let state = self.state;
         self.faults += 1;
         self.failed.retain(|failed| failed.client != client);
-        let entry = FailedClient { client, name: name.clone(), state, fault: fault.clone() };
+        let entry = FailedClient {
+            client,
+            name: name.clone(),
+            state,
+            fault: fault.clone(),
+        };
         self.failed.push(entry);
         self.actions.push_back(match fault {
-            ClientFault::Missed { after } => RfAction::ClientMissed { client, name, state, after },
-            ClientFault::Failed { text } => RfAction::ClientFailed { client, name, state, text },
+            ClientFault::Missed { after } => RfAction::ClientMissed {
+                client,
+                name,
+                state,
+                after,
+            },
+            ClientFault::Failed { text } => RfAction::ClientFailed {
+                client,
+                name,
+                state,
+                text,
+            },
         });
     }
 
     fn record_states(&mut self, mine_changed: bool, peer_changed: bool, now: Time) {
         let (mine, peer) = (self.state, self.peer_state);
-        self.history.record(now, LogEntry::States { mine, mine_changed, peer, peer_changed });
+        self.history.record(
+            now,
+            LogEntry::States {
+                mine,
+                mine_changed,
+                peer,
+                peer_changed,
+            },
+        );
     }
 
     fn record_answer(&mut self, index: usize, rc: u8, now: Time) {
-        let Some(event) = RfEvent::of_state(self.state) else { return };
-        let client = self.clients.get(index).map(|client| (client.id, client.name.clone()));
-        self.history.record(now, LogEntry::Event { event, client, op: 0, rc: Some(rc) });
+        let Some(event) = RfEvent::of_state(self.state) else {
+            return;
+        };
+        let client = self
+            .clients
+            .get(index)
+            .map(|client| (client.id, client.name.clone()));
+        self.history.record(
+            now,
+            LogEntry::Event {
+                event,
+                client,
+                op: 0,
+                rc: Some(rc),
+            },
+        );
     }
 }
 
@@ -484,7 +550,12 @@ struct Retry {
 
 impl Retry {
     const fn new(min: Duration, max: Duration) -> Self {
-        Self { min, max, pause: min, held_until: None }
+        Self {
+            min,
+            max,
+            pause: min,
+            held_until: None,
+        }
     }
 
     fn next_pause(&mut self) -> Duration {
@@ -503,8 +574,17 @@ impl Retry {
 }
 
 fn added(client: &RfClient) -> LogEntry {
-    let RfClient { id, ref name, sequence, .. } = *client;
-    LogEntry::ClientAdded { id, name: name.clone(), sequence }
+    let RfClient {
+        id,
+        ref name,
+        sequence,
+        ..
+    } = *client;
+    LogEntry::ClientAdded {
+        id,
+        name: name.clone(),
+        sequence,
+    }
 }
 
 #[cfg(test)]

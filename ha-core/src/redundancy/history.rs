@@ -139,7 +139,14 @@ impl History {
         }
         let index = self.next_index;
         self.next_index = index.checked_add(1).unwrap_or(1);
-        self.switchovers.push_back(SwitchoverRow { index, previous, current, reason, at, term });
+        self.switchovers.push_back(SwitchoverRow {
+            index,
+            previous,
+            current,
+            reason,
+            at,
+            term,
+        });
     }
 
     /// Adds a row to the event log.
@@ -148,7 +155,10 @@ impl History {
             self.log.pop_front();
             self.dropped += 1;
         }
-        self.log.push_back(LogRow { at, entry: bounded(entry) });
+        self.log.push_back(LogRow {
+            at,
+            entry: bounded(entry),
+        });
     }
 }
 
@@ -179,7 +189,14 @@ mod tests {
 
     #[test]
     fn switchovers_keep_to_their_rows() {
-        for (rows, kept) in [(0, 1), (1, 1), (10, 10), (50, 50), (51, 50), (usize::MAX, 50)] {
+        for (rows, kept) in [
+            (0, 1),
+            (1, 1),
+            (10, 10),
+            (50, 50),
+            (51, 50),
+            (usize::MAX, 50),
+        ] {
             let mut history = History::new(rows);
             fill(&mut history, 60);
             let indices: Vec<u32> = history.switchovers().map(|row| row.index).collect();
@@ -192,7 +209,13 @@ mod tests {
         let mut history = History::new(10);
         history.next_index = u32::MAX;
         fill(&mut history, 2);
-        assert_eq!(history.switchovers().map(|row| row.index).collect::<Vec<_>>(), [u32::MAX, 1]);
+        assert_eq!(
+            history
+                .switchovers()
+                .map(|row| row.index)
+                .collect::<Vec<_>>(),
+            [u32::MAX, 1]
+        );
     }
 
     #[test]
@@ -211,7 +234,9 @@ mod tests {
         let mut history = History::new(10);
         let text = format!("{}ä{}", "x".repeat(History::NOTE_LIMIT - 1), "y".repeat(10));
         history.record(Time::ZERO, LogEntry::Note(text.into()));
-        let LogEntry::Note(kept) = &history.log().next().unwrap().entry else { panic!() };
+        let LogEntry::Note(kept) = &history.log().next().unwrap().entry else {
+            panic!()
+        };
         assert_eq!(kept.len(), History::NOTE_LIMIT - 1);
     }
 }

@@ -44,7 +44,13 @@ pub enum KeepaliveEvent {
 impl KeepaliveMonitor {
     /// A monitor that is not running.
     pub const fn new(config: KeepaliveConfig) -> Self {
-        Self { config, heard: false, count: 0, late_before: false, running: None }
+        Self {
+            config,
+            heard: false,
+            count: 0,
+            late_before: false,
+            running: None,
+        }
     }
 
     /// Starts, or starts anew, with a count of 0: the peer was just found.
@@ -96,7 +102,11 @@ impl KeepaliveMonitor {
         let woke = paused && !core::mem::replace(&mut self.late_before, paused);
         let silent = u32::from(!core::mem::take(&mut self.heard));
         let given_up = woke && late >= self.config.interval() * self.config.threshold();
-        self.count = if given_up { silent } else { self.count + silent };
+        self.count = if given_up {
+            silent
+        } else {
+            self.count + silent
+        };
         if !woke && self.count >= self.config.threshold() {
             self.running = None;
             return Some(KeepaliveEvent::PeerLost);
@@ -133,12 +143,18 @@ impl KeepaliveConfig {
         if !(Self::MIN_THRESHOLD..=Self::MAX_THRESHOLD).contains(&threshold) {
             return Err(KeepaliveConfigError::Threshold { threshold });
         }
-        Ok(Self { interval, threshold })
+        Ok(Self {
+            interval,
+            threshold,
+        })
     }
 
     /// 20 ms × 7: a failure is found within 160 ms.
     pub const fn fast() -> Self {
-        Self { interval: Duration::from_millis(20), threshold: 7 }
+        Self {
+            interval: Duration::from_millis(20),
+            threshold: 7,
+        }
     }
 
     /// The interval.
@@ -161,7 +177,10 @@ impl KeepaliveConfig {
 impl Default for KeepaliveConfig {
     /// 100 ms × 7: a failure is found within 800 ms.
     fn default() -> Self {
-        Self { interval: Duration::from_millis(100), threshold: 7 }
+        Self {
+            interval: Duration::from_millis(100),
+            threshold: 7,
+        }
     }
 }
 

@@ -44,7 +44,10 @@ impl Gates {
     /// The first closed gate that a standby in `state` has already passed.
     pub(super) fn breached(self, state: RfState) -> Option<Gate> {
         let passed = |gate: &Gate| state.is_standby() && gate.state() < state;
-        Gate::ALL.into_iter().filter(passed).find(|gate| !self.is_open(*gate))
+        Gate::ALL
+            .into_iter()
+            .filter(passed)
+            .find(|gate| !self.is_open(*gate))
     }
 }
 
@@ -116,7 +119,10 @@ mod tests {
         assert_eq!(gates.breached(RfState::StandbyHot), None);
         gates.set(Gate::ConfigEqual, false);
         assert_eq!(gates.breached(RfState::StandbyHot), Some(Gate::ConfigEqual));
-        assert_eq!(gates.breached(RfState::StandbyColdFilesys), Some(Gate::ConfigEqual));
+        assert_eq!(
+            gates.breached(RfState::StandbyColdFilesys),
+            Some(Gate::ConfigEqual)
+        );
         assert_eq!(gates.breached(RfState::StandbyColdConfig), None);
         assert_eq!(gates.breached(RfState::Active), None);
     }

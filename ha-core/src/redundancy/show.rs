@@ -66,8 +66,17 @@ pub enum Communications {
 impl fmt::Display for RedundancyStates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "my state = {} -{}", self.state.number(), self.state)?;
-        writeln!(f, "peer state = {} -{}", self.peer_state.number(), self.peer_state)?;
-        writeln!(f, "Mode = {}", if self.duplex { "Duplex" } else { "Simplex" })?;
+        writeln!(
+            f,
+            "peer state = {} -{}",
+            self.peer_state.number(),
+            self.peer_state
+        )?;
+        writeln!(
+            f,
+            "Mode = {}",
+            if self.duplex { "Duplex" } else { "Simplex" }
+        )?;
         writeln!(f, "Unit ID = {}", self.unit.value())?;
         writeln!(f, "Split Mode = {}", switch(self.split))?;
         // IOS shows one of the two; ours only shows when it is on, to keep to the usual output.
@@ -128,12 +137,22 @@ impl fmt::Display for LogEntry {
             Self::ClientAdded { id, name, sequence } => {
                 write!(f, "client added: {name}({}) seq={sequence}", id.value())
             }
-            Self::States { mine, mine_changed, peer, peer_changed } => {
+            Self::States {
+                mine,
+                mine_changed,
+                peer,
+                peer_changed,
+            } => {
                 let (my_star, peer_star) = (star(*mine_changed), star(*peer_changed));
                 write!(f, "{my_star}my state = {mine}({}) ", mine.number())?;
                 write!(f, "{peer_star}peer state = {peer}({})", peer.number())
             }
-            Self::Event { event, client, op, rc } => {
+            Self::Event {
+                event,
+                client,
+                op,
+                rc,
+            } => {
                 write!(f, "{event}")?;
                 if let Some((id, name)) = client {
                     write!(f, " {name}({})", id.value())?;
@@ -152,10 +171,21 @@ pub struct SwitchoverHistory<'a>(pub &'a History);
 
 impl fmt::Display for SwitchoverHistory<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Index  Previous  Current  Switchover                       Switchover  Term")?;
-        writeln!(f, "       active    active   reason                           time")?;
-        writeln!(f, "-----  --------  -------  -------------------------------  ----------  ----")?;
-        self.0.switchovers().try_for_each(|row| writeln!(f, "{row}"))
+        writeln!(
+            f,
+            "Index  Previous  Current  Switchover                       Switchover  Term"
+        )?;
+        writeln!(
+            f,
+            "       active    active   reason                           time"
+        )?;
+        writeln!(
+            f,
+            "-----  --------  -------  -------------------------------  ----------  ----"
+        )?;
+        self.0
+            .switchovers()
+            .try_for_each(|row| writeln!(f, "{row}"))
     }
 }
 
@@ -174,7 +204,13 @@ struct Clock(Time);
 impl fmt::Display for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_millis() / 1000;
-        write!(f, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+        write!(
+            f,
+            "{:02}:{:02}:{:02}",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60
+        )
     }
 }
 

@@ -163,7 +163,11 @@ mod tests {
         for state in RfState::ALL {
             assert!(!(state.is_active() && state.is_standby()), "{state}");
             let neither = matches!(state.number(), 0..=3);
-            assert_eq!(neither, !state.is_active() && !state.is_standby(), "{state}");
+            assert_eq!(
+                neither,
+                !state.is_active() && !state.is_standby(),
+                "{state}"
+            );
         }
     }
 

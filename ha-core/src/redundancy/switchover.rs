@@ -94,7 +94,12 @@ mod tests {
         peer: Option<RfState>,
         forced: bool,
     ) -> Result<SwitchoverReason, SwitchoverRefusal> {
-        SwitchoverView { state, peer, maintenance: false }.judge(forced)
+        SwitchoverView {
+            state,
+            peer,
+            maintenance: false,
+        }
+        .judge(forced)
     }
 
     /// Over all states: allowed exactly on an ACTIVE unit with a STANDBY HOT peer, or by force on
@@ -102,16 +107,32 @@ mod tests {
     #[test]
     fn allowed_exactly_where_it_can_succeed() {
         let peers = RfState::ALL.into_iter().map(Some).chain([None]);
-        for (state, peer) in
-            RfState::ALL.into_iter().flat_map(|state| peers.clone().map(move |peer| (state, peer)))
+        for (state, peer) in RfState::ALL
+            .into_iter()
+            .flat_map(|state| peers.clone().map(move |peer| (state, peer)))
         {
             let serving = matches!(state.number(), 13 | 14);
             let ready = peer == Some(RfState::StandbyHot);
-            assert_eq!(judge(state, peer, false).is_ok(), serving && ready, "{state} {peer:?}");
+            assert_eq!(
+                judge(state, peer, false).is_ok(),
+                serving && ready,
+                "{state} {peer:?}"
+            );
             let able = serving && peer.is_some_and(RfState::is_standby);
-            assert_eq!(judge(state, peer, true).is_ok(), able, "forced: {state} {peer:?}");
-            let view = SwitchoverView { state, peer, maintenance: true };
-            assert!(view.judge(false).is_err() && view.judge(true).is_err(), "{state} {peer:?}");
+            assert_eq!(
+                judge(state, peer, true).is_ok(),
+                able,
+                "forced: {state} {peer:?}"
+            );
+            let view = SwitchoverView {
+                state,
+                peer,
+                maintenance: true,
+            };
+            assert!(
+                view.judge(false).is_err() && view.judge(true).is_err(),
+                "{state} {peer:?}"
+            );
         }
     }
 
@@ -119,13 +140,22 @@ mod tests {
     fn refusals_name_their_reason() {
         use RfState::{Active, ActiveHandback, StandbyColdBulk, StandbyHot};
         let text = |result: Result<SwitchoverReason, SwitchoverRefusal>| {
-            result.err().map(|refusal| refusal.to_string()).unwrap_or_default()
+            result
+                .err()
+                .map(|refusal| refusal.to_string())
+                .unwrap_or_default()
         };
         assert!(text(judge(StandbyHot, Some(Active), true)).contains("standby unit"));
         assert!(text(judge(Active, None, true)).contains("no peer unit"));
         assert!(text(judge(Active, Some(StandbyColdBulk), false)).contains("STANDBY COLD-BULK"));
         assert!(text(judge(ActiveHandback, Some(StandbyHot), false)).contains("in progress"));
-        assert_eq!(judge(Active, Some(StandbyHot), false), Ok(SwitchoverReason::UserInitiated));
-        assert_eq!(judge(Active, Some(StandbyColdBulk), true), Ok(SwitchoverReason::UserForced));
+        assert_eq!(
+            judge(Active, Some(StandbyHot), false),
+            Ok(SwitchoverReason::UserInitiated)
+        );
+        assert_eq!(
+            judge(Active, Some(StandbyColdBulk), true),
+            Ok(SwitchoverReason::UserForced)
+        );
     }
 }

@@ -9,12 +9,12 @@
 //! - [`PeerHealth`]: the units elect one at start, and the standby takes over when the active one
 //!   is lost.
 
-
+mod peer_health;
 mod static_role;
 
 use core::fmt;
 
-
+pub use peer_health::{PeerHealth, PeerHealthConfig, PeerHealthConfigError};
 pub use static_role::Static;
 
 use crate::id::{Term, UnitId};
@@ -59,7 +59,10 @@ pub enum SchemeInput {
     /// status of the new process.
     PeerRestarted,
     /// The peer gave the active role up in order and waits for this unit to take it.
-    PeerResigned,
+    PeerResigned {
+        /// The term that it gave up. A later status that still claims it is an old one.
+        term: Term,
+    },
     /// The peer's process ends in order (`Goodbye`).
     PeerLeft,
     /// This unit gave the role up by a switchover and has resigned.
@@ -125,7 +128,11 @@ pub struct Decision {
 
 impl Decision {
     pub(crate) const fn new(role: Role, reason: Reason) -> Self {
-        Self { role, reason, raise_term: false }
+        Self {
+            role,
+            reason,
+            raise_term: false,
+        }
     }
 }
 

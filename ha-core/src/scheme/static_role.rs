@@ -4,10 +4,10 @@ use super::{Decision, LocalView, PeerView, Reason, Role, Scheme, SchemeInput};
 use crate::redundancy::Verdict;
 use crate::time::Time;
 
-/// The role is configured, and changed by command ([`SchemeInput::SetRole`]); nothing is decided
-/// from what the peer does, with one exception: when both units are active, by configuration or
-/// after a partition, the [claims](crate::redundancy::claim) decide which of them becomes standby
-/// (promise P5). The next command overrules that.
+/// The role is configured, and changed by command: [`SchemeInput::SetRole`], or a switchover on
+/// either unit. A lost peer changes nothing. When both units are active, by configuration or after
+/// a partition, the [claims](crate::redundancy::claim) decide which of them becomes standby
+/// (promise P5); the next command overrules that.
 ///
 /// | input | role active | role standby |
 /// |---|---|---|
@@ -26,11 +26,16 @@ pub struct Static {
 impl Static {
     /// A unit that starts in `role`; `Undecided` waits for a command.
     pub const fn new(role: Role) -> Self {
-        Self { role, decision: Decision::new(Role::Undecided, Reason::Booting) }
+        Self {
+            role,
+            decision: Decision::new(Role::Undecided, Reason::Booting),
+        }
     }
 
     fn contest(&mut self, peer: &PeerView, local: &LocalView) {
-        let (Some(mine), Some(theirs)) = (local.claim, peer.claim) else { return };
+        let (Some(mine), Some(theirs)) = (local.claim, peer.claim) else {
+            return;
+        };
         match mine.against(&theirs) {
             Verdict::Keep { raise_term } => self.decision.raise_term = raise_term,
             Verdict::Yield => self.decision = Decision::new(Role::Standby, Reason::Claims),
@@ -59,13 +64,13 @@ impl Scheme for Static {
             (SchemeInput::Resigned, Role::Active) => {
                 self.decision = Decision::new(Role::Standby, Reason::Resigned);
             }
-            (SchemeInput::PeerResigned, Role::Standby) => {
+            (SchemeInput::PeerResigned { .. }, Role::Standby) => {
                 self.decision = Decision::new(Role::Active, Reason::PeerResigned);
             }
             (SchemeInput::PeerSeen(peer), Role::Active) => self.contest(peer, local),
             (
                 SchemeInput::PeerSeen(_)
-                | SchemeInput::PeerResigned
+                | SchemeInput::PeerResigned { .. }
                 | SchemeInput::Resigned
                 | SchemeInput::PeerLost
                 | SchemeInput::PeerRestarted

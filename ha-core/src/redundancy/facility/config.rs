@@ -46,7 +46,9 @@ impl FacilityConfig {
             return Err(FacilityConfigError::NotificationTimer { timer });
         }
         if !(1..=History::MAX_ROWS).contains(&self.history_rows) {
-            return Err(FacilityConfigError::HistoryRows { rows: self.history_rows });
+            return Err(FacilityConfigError::HistoryRows {
+                rows: self.history_rows,
+            });
         }
         let (min, max) = (self.retry_min, self.retry_max);
         if min.is_zero() || min > max {
