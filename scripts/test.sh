@@ -43,7 +43,7 @@ TEXT
 }
 
 # --- the steps -----------------------------------------------------------------------------------
-# Each runs in a subshell with `set -e` in the root folder. Status $skipped: could not be run here.
+# Each runs in a subshell with `set -e` in the root folder.
 
 step_fmt() {
   cargo fmt --all --check
@@ -56,8 +56,8 @@ step_scripts() {
     bash -n "$script"
   done
   if ! command -v shellcheck >/dev/null; then
-    echo "shellcheck is not installed: only the syntax was checked"
-    return "$skipped"
+    skip "shellcheck is not installed: only the syntax was checked"
+    return 0
   fi
   shellcheck scripts/*.sh .ci/run
 }
@@ -69,8 +69,8 @@ step_gate() {
 
 step_deny() {
   if ! cargo deny --version >/dev/null 2>&1; then
-    echo "cargo-deny is not installed (cargo install cargo-deny)"
-    return "$skipped"
+    skip "cargo-deny is not installed (cargo install cargo-deny)"
+    return 0
   fi
   cargo deny check
 }
@@ -222,7 +222,6 @@ apt_install() {
 
 # --- running and reporting -----------------------------------------------------------------------
 
-skipped=77
 bold="" red="" green="" yellow="" plain=""
 if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
   bold=$'\e[1m' red=$'\e[31m' green=$'\e[32m' yellow=$'\e[33m' plain=$'\e[0m'
@@ -237,8 +236,15 @@ headline() {
   printf '\n%s== %s%s\n' "$bold" "$*" "$plain"
 }
 
+# A step that cannot run here says so and succeeds. Not by a status of its own: any program that a
+# step runs may end with that (77 is libFuzzer's for a crash).
+skip() {
+  echo "$*" | tee "$target/skipped"
+}
+
 run_step() {
   local name=$1 title=$2 begin=$SECONDS status
+  rm -f "$target/skipped"
   headline "$name: $title"
   # Not `if step`: a condition would switch `set -e` off inside the step.
   set +e
@@ -249,11 +255,13 @@ run_step() {
   status=$?
   set -e
   local took=$((SECONDS - begin))
-  case $status in
-    0) record "$name" "$took" passed "$green" "" ;;
-    "$skipped") record "$name" "$took" skipped "$yellow" "" ;;
-    *) record "$name" "$took" FAILED "$red" "rerun: scripts/test.sh --only $name" ;;
-  esac
+  if ((status != 0)); then
+    record "$name" "$took" FAILED "$red" "rerun: scripts/test.sh --only $name"
+  elif [[ -e $target/skipped ]]; then
+    record "$name" "$took" skipped "$yellow" "$(<"$target/skipped")"
+  else
+    record "$name" "$took" passed "$green" ""
+  fi
 }
 
 table=""
