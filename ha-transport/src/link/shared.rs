@@ -133,6 +133,9 @@ impl Shared {
     }
 
     pub(super) async fn recv(&self) -> Result<(Lane, Bytes), LinkError> {
+        // A caller in a loop must not starve the task that serves the link. Before anything is
+        // taken, so that giving up here loses nothing.
+        tokio::task::consume_budget().await;
         loop {
             // The end is read before the queue: what arrived before the end is not missed.
             let end = self.end_reason();

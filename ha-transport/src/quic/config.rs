@@ -13,25 +13,29 @@ use quinn::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::LinkError;
+use crate::limits::LinkLimits;
 
 pub(super) fn server(
     tls: rustls::ServerConfig,
-    max_handshakes: usize,
+    limits: &LinkLimits,
 ) -> Result<ServerConfig, LinkError> {
     let crypto = QuicServerConfig::try_from(tls).map_err(config_error)?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     // A unit does not change its address in mid-connection; nobody else shall do it for it.
     config
         .migration(false)
-        .max_incoming(max_handshakes)
-        .transport_config(transport(0)?);
+        .max_incoming(limits.max_handshakes)
+        .transport_config(transport(0, limits)?);
     Ok(config)
 }
 
-pub(super) fn client(tls: rustls::ClientConfig) -> Result<ClientConfig, LinkError> {
+pub(super) fn client(
+    tls: rustls::ClientConfig,
+    limits: &LinkLimits,
+) -> Result<ClientConfig, LinkError> {
     let crypto = QuicClientConfig::try_from(tls).map_err(config_error)?;
     let mut config = ClientConfig::new(Arc::new(crypto));
-    config.transport_config(transport(LANES)?);
+    config.transport_config(transport(LANES, limits)?);
     Ok(config)
 }
 
@@ -69,20 +73,19 @@ fn socket(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     Ok(socket.into())
 }
 
-fn transport(streams_of_peer: u8) -> Result<Arc<TransportConfig>, LinkError> {
+fn transport(streams_of_peer: u8, limits: &LinkLimits) -> Result<Arc<TransportConfig>, LinkError> {
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(MAX_UDP_PAYLOAD_BYTES);
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(ACK_EVERY_PACKETS));
+    let idle_timeout = IdleTimeout::try_from(limits.idle_timeout);
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(streams_of_peer.into())
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
-        .max_idle_timeout(Some(
-            IdleTimeout::try_from(IDLE_TIMEOUT).map_err(config_error)?,
-        ))
-        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_idle_timeout(Some(idle_timeout.map_err(config_error)?))
+        .keep_alive_interval(Some(limits.idle_timeout / KEEP_ALIVES))
         .initial_rtt(INITIAL_RTT)
         .mtu_discovery_config(Some(discovery))
         .ack_frequency_config(Some(acks))
@@ -105,11 +108,11 @@ const LANES: u8 = 3;
 /// Largest UDP payload that path MTU discovery looks for: a jumbo frame.
 const MAX_UDP_PAYLOAD_BYTES: u16 = 8952;
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
-const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Most bytes of a lane on their way. More would help on long paths; on short ones it would be a
+/// queue in which commits and keepalives wait.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const ACK_EVERY_PACKETS: u32 = 10;
 /// The pair usually shares a LAN.
 const INITIAL_RTT: Duration = Duration::from_millis(20);
-/// Without a packet for this long the connection is lost. The keepalive of the redundancy facility
-/// is the one that matters and is faster.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// Keepalives within the idle timeout.
+const KEEP_ALIVES: u32 = 4;

@@ -96,7 +96,7 @@ impl Quic {
         // The old one first: it may hold the port.
         *listener = None;
         let (config, _) = self.setup.credentials.server()?;
-        let config = config::server(config, self.setup.limits.max_handshakes)?;
+        let config = config::server(config, &self.setup.limits)?;
         let (endpoint, address) = config::endpoint(self.setup.local, Some(config))?;
         let desk = Arc::clone(&self.desk);
         let source = Incoming {
@@ -180,7 +180,11 @@ impl Setup {
         let (config, verdict) = self.credentials.client()?;
         let name = self.credentials.server_name();
         let connecting = endpoint
-            .connect_with(config::client(config)?, self.remote, &name.to_str())
+            .connect_with(
+                config::client(config, &self.limits)?,
+                self.remote,
+                &name.to_str(),
+            )
             .map_err(|error| LinkError::Config {
                 detail: error.to_string(),
             })?;
@@ -200,7 +204,7 @@ impl Setup {
 
     async fn accept(&self, incoming: quinn::Incoming) -> Result<Link, LinkError> {
         let (config, verdict) = self.credentials.server()?;
-        let config = config::server(config, self.limits.max_handshakes)?;
+        let config = config::server(config, &self.limits)?;
         let connecting = incoming
             .accept_with(Arc::new(config))
             .map_err(|error| error::connection_error(&error, &verdict))?;

@@ -167,7 +167,7 @@ impl Source for Incoming {
     type Handshake = BoxFuture<'static, Result<Link, LinkError>>;
 
     async fn next(&mut self) -> Option<(SocketAddr, Self::Handshake)> {
-        let (stream, remote) = socket::accept(&self.socket).await;
+        let (stream, remote) = socket::accept(&self.socket, &self.setup.limits).await;
         let setup = Arc::clone(&self.setup);
         Some((
             remote,
@@ -185,7 +185,7 @@ impl Setup {
     }
 
     async fn dial(&self) -> Result<Link, LinkError> {
-        let stream = socket::connect(self.local, self.remote, self.limits.connect_timeout).await?;
+        let stream = socket::connect(self.local, self.remote, &self.limits).await?;
         let limit = self.limits.handshake_timeout;
         tokio::time::timeout(limit, self.dial_handshake(stream))
             .await

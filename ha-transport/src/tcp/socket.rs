@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::error::LinkError;
+use crate::limits::LinkLimits;
 
 pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, LinkError> {
     try_listen(address).map_err(|error| bind_error(address, error))
@@ -37,11 +38,11 @@ pub(super) fn bind_error(address: SocketAddr, error: io::Error) -> LinkError {
 }
 
 /// The next connection. Errors, such as too many open files, are waited out.
-pub(super) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+pub(super) async fn accept(listener: &TcpListener, limits: &LinkLimits) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, remote)) => {
-                tune(&stream);
+                tune(&stream, limits);
                 return (stream, remote);
             }
             Err(error) => {
@@ -56,12 +57,13 @@ pub(super) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 pub(super) async fn connect(
     local: SocketAddr,
     remote: SocketAddr,
-    limit: Duration,
+    limits: &LinkLimits,
 ) -> Result<TcpStream, LinkError> {
     let socket = bound(local, remote)?;
+    let limit = limits.connect_timeout;
     match tokio::time::timeout(limit, socket.connect(remote)).await {
         Ok(Ok(stream)) => {
-            tune(&stream);
+            tune(&stream, limits);
             Ok(stream)
         }
         Ok(Err(error)) => Err(LinkError::Connect {
@@ -91,25 +93,26 @@ fn bound(local: SocketAddr, remote: SocketAddr) -> Result<TcpSocket, LinkError> 
 }
 
 /// Short queues and no delays. A socket that cannot be tuned works nevertheless.
-fn tune(stream: &TcpStream) {
+fn tune(stream: &TcpStream, limits: &LinkLimits) {
     let socket = SockRef::from(stream);
     let tuned = socket
         .set_tcp_nodelay(true)
-        .and_then(|()| bound_unsent(&socket));
+        .and_then(|()| bound_queues(&socket, limits));
     if let Err(error) = tuned {
         tracing::debug!(%error, "cannot tune a socket; keepalives may be delayed by bulk");
     }
 }
 
 /// Bounds what the kernel queues beyond what the path carries: there a keepalive cannot overtake
-/// bulk any more.
+/// bulk any more. Also bounds the time until a silent peer counts as lost.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn bound_unsent(socket: &SockRef<'_>) -> io::Result<()> {
-    socket.set_tcp_notsent_lowat(UNSENT_BYTES)
+fn bound_queues(socket: &SockRef<'_>, limits: &LinkLimits) -> io::Result<()> {
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    socket.set_tcp_user_timeout(Some(limits.idle_timeout))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn bound_unsent(socket: &SockRef<'_>) -> io::Result<()> {
+fn bound_queues(socket: &SockRef<'_>, _: &LinkLimits) -> io::Result<()> {
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)
 }
 
