@@ -26,8 +26,8 @@ pub use output::{CloseReason, Event, Output};
 use crate::checkpoint::Shared;
 use crate::id::{ClientId, GroupId, LinkId, Term, UnitId};
 use crate::redundancy::{
-    Answer, Communications, History, KeepaliveEvent, KeepaliveMonitor, NotificationToken,
-    RedundancyStates, RfState, SwitchoverRefusal, UnknownToken,
+    Answer, Communications, History, KeepaliveEvent, KeepaliveMonitor, ManualSwitchover,
+    NotificationToken, RedundancyStates, RfState, SwitchoverRefusal, UnknownToken,
 };
 use crate::scheme::{Role as SchemeRole, SchemeInput};
 use crate::time::Time;
@@ -88,17 +88,19 @@ impl Node {
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         if groups.is_empty() || groups.len() > limits::MAX_GROUPS {
-            return Err(ConfigError::Groups { limit: limits::MAX_GROUPS });
+            return Err(ConfigError::Groups {
+                limit: limits::MAX_GROUPS,
+            });
         }
         let mut by_id = BTreeMap::new();
         for group in groups {
             group.validate()?;
             let id = group.id;
-            if by_id.insert(id, Group::new(group, &config, now)).is_some() {
+            if by_id.insert(id, Group::new(group, &config, now)?).is_some() {
                 return Err(ConfigError::DuplicateGroup { group: id });
             }
         }
-        let monitor = KeepaliveMonitor::new(config.keepalive, now);
+        let monitor = KeepaliveMonitor::new(config.keepalive);
         let mut node = Self {
             peer: Peer::new(config.unit, config.peer),
             monitor,
@@ -160,7 +162,9 @@ impl Node {
 
     /// The doorbell of some group's [`Shared`] rang: transactions wait, or marks are many.
     pub fn handle_doorbell(&mut self, now: Time) {
-        self.groups.values_mut().for_each(|group| group.handle_doorbell(now));
+        self.groups
+            .values_mut()
+            .for_each(|group| group.handle_doorbell(now));
     }
 
     /// A client answered a notification.
@@ -174,7 +178,9 @@ impl Node {
         answer: Answer,
         now: Time,
     ) -> Result<(), CommandError> {
-        self.with_group(group, now, |group, ctx| group.handle_answer(token, answer, ctx))??;
+        self.with_group(group, now, |group, ctx| {
+            group.handle_answer(token, answer, ctx)
+        })??;
         Ok(())
     }
 
@@ -183,7 +189,12 @@ impl Node {
     /// # Errors
     /// On the standby; while the peer is not STANDBY HOT, unless forced; see
     /// [`SwitchoverRefusal`].
-    pub fn switchover(&mut self, group: GroupId, force: bool, now: Time) -> Result<(), CommandError> {
+    pub fn switchover(
+        &mut self,
+        group: GroupId,
+        force: bool,
+        now: Time,
+    ) -> Result<(), CommandError> {
         self.with_group(group, now, |group, ctx| group.switchover(force, ctx))??;
         Ok(())
     }
@@ -192,7 +203,12 @@ impl Node {
     ///
     /// # Errors
     /// When there is no such group.
-    pub fn set_maintenance(&mut self, group: GroupId, on: bool, now: Time) -> Result<(), CommandError> {
+    pub fn set_maintenance(
+        &mut self,
+        group: GroupId,
+        on: bool,
+        now: Time,
+    ) -> Result<(), CommandError> {
         self.with_group(group, now, |group, ctx| group.set_maintenance(on, ctx))
     }
 
@@ -220,7 +236,9 @@ impl Node {
         client: Option<ClientId>,
         now: Time,
     ) -> Result<(), CommandError> {
-        self.with_group(group, now, |group, ctx| group.resync_by_command(client, ctx))?
+        self.with_group(group, now, |group, ctx| {
+            group.resync_by_command(client, ctx)
+        })?
     }
 
     /// Ends the node in order: the peer is told, so that it takes over at once. Drain afterwards.
@@ -231,7 +249,10 @@ impl Node {
         let text: String = text.chars().take(limits::MAX_TEXT_BYTES / 4).collect();
         for link in self.peer.links().to_vec() {
             self.send(link, Body::Goodbye(pb::Goodbye { text: text.clone() }));
-            self.out.push_back(Output::CloseLink { link, reason: CloseReason::Leaving });
+            self.out.push_back(Output::CloseLink {
+                link,
+                reason: CloseReason::Leaving,
+            });
         }
         self.groups.values_mut().for_each(Group::stop);
     }
@@ -324,19 +345,33 @@ impl Node {
         let group = self.groups.get(&group)?;
         let peer = if there { group.peer_state() } else { None };
         Some(RedundancyStates {
-            my_state: group.facility.state(),
+            state: group.facility.state(),
             peer_state: peer.unwrap_or(RfState::Disabled),
             duplex: there,
             unit: self.config.unit,
-            manual_switchover: group.switchover_refusal(there),
-            communications: if there { Communications::Up } else { Communications::Down },
-            client_count: group.facility.client_count(),
-            notification_timer: group.facility.notification_timer(),
-            keepalive_interval: self.config.keepalive.interval,
-            keepalive_count: self.monitor.count(),
-            keepalive_threshold: self.config.keepalive.threshold,
+            split: group.is_active() && peer.is_some_and(RfState::is_active),
             maintenance: group.maintenance(),
+            manual: group
+                .switchover_refusal(there)
+                .map_or(ManualSwitchover::Enabled, ManualSwitchover::Disabled),
+            communications: self.communications(),
+            client_count: group.facility.clients().len(),
+            notification_timer: group.facility.notification_timer(),
+            keepalive_interval: self.config.keepalive.interval(),
+            keepalive_count: self.monitor.count(),
+            keepalive_threshold: self.config.keepalive.threshold(),
+            debug_mask: 0,
         })
+    }
+
+    fn communications(&self) -> Communications {
+        if self.peer.incarnation().is_some() {
+            Communications::Up
+        } else {
+            Communications::Down {
+                reason: "no link to the peer".to_owned(),
+            }
+        }
     }
 
     /// `show redundancy history` of a group.
@@ -353,7 +388,7 @@ impl Node {
             _ if !self.peer.is_ready(link) => self.refuse(link, CloseReason::NoHello, now),
             Body::Goodbye(goodbye) => self.handle_goodbye(goodbye.text, now),
             body => {
-                self.monitor.heard(now);
+                self.monitor.heard();
                 self.handle_group_message(link, body, now);
             }
         }
@@ -403,12 +438,23 @@ impl Node {
             });
             self.peer.adopt(link, &hello);
         }
-        self.monitor.heard(now);
+        if !self.monitor.is_running() || restarted {
+            self.monitor.start(now);
+        }
+        self.monitor.heard();
         let unit = UnitId::new(hello.unit);
         let (incarnation, software) = (hello.incarnation, hello.software.clone());
-        self.out.push_back(Output::Event(Event::PeerUp { link, unit, incarnation, software }));
+        self.out.push_back(Output::Event(Event::PeerUp {
+            link,
+            unit,
+            incarnation,
+            software,
+        }));
         self.each_group(now, |group, ctx| {
-            let theirs = hello.groups.iter().find(|theirs| theirs.group == group.id.value());
+            let theirs = hello
+                .groups
+                .iter()
+                .find(|theirs| theirs.group == group.id.value());
             group.handle_hello(theirs, ctx);
         });
         self.status_due = true;
@@ -416,7 +462,10 @@ impl Node {
 
     fn handle_goodbye(&mut self, text: String, now: Time) {
         let unit = self.config.peer;
-        self.out.push_back(Output::Event(Event::PeerLeft { unit, text: text.clone() }));
+        self.out.push_back(Output::Event(Event::PeerLeft {
+            unit,
+            text: text.clone(),
+        }));
         self.drop_peer(CloseReason::PeerLeaves(text), &SchemeInput::PeerLeft, now);
     }
 
@@ -429,9 +478,10 @@ impl Node {
                 self.drop_peer(CloseReason::Silent(silence), &SchemeInput::PeerLost, now);
             }
             KeepaliveEvent::PeerLost => {}
-            KeepaliveEvent::Paused { duration } => {
-                self.out.push_back(Output::Event(Event::Paused { duration }));
-                if duration >= self.config.keepalive.detection_time() {
+            KeepaliveEvent::Paused { late } => {
+                self.out
+                    .push_back(Output::Event(Event::Paused { duration: late }));
+                if late >= self.config.keepalive.detection_time() {
                     self.each_group(now, Group::handle_pause);
                 }
             }
@@ -439,8 +489,12 @@ impl Node {
     }
 
     fn drop_peer(&mut self, reason: CloseReason, input: &SchemeInput, now: Time) {
+        self.monitor.stop();
         for link in self.peer.lose() {
-            self.out.push_back(Output::CloseLink { link, reason: reason.clone() });
+            self.out.push_back(Output::CloseLink {
+                link,
+                reason: reason.clone(),
+            });
         }
         self.each_group(now, |group, ctx| group.handle_peer_lost(input, ctx));
     }
@@ -449,7 +503,13 @@ impl Node {
     fn refuse(&mut self, link: LinkId, reason: CloseReason, now: Time) {
         let mut text = reason.to_string();
         text.truncate(limits::MAX_TEXT_BYTES);
-        self.send(link, Body::Reject(pb::Reject { code: reason.code(), text }));
+        self.send(
+            link,
+            Body::Reject(pb::Reject {
+                code: reason.code(),
+                text,
+            }),
+        );
         self.close(link, reason);
         self.each_group(now, |group, ctx| group.handle_link_down(link, ctx));
     }
@@ -461,20 +521,30 @@ impl Node {
 
     fn send(&mut self, link: LinkId, body: Body) {
         let (lane, message) = encode(body);
-        self.out.push_back(Output::Send { link, lane, message });
+        self.out.push_back(Output::Send {
+            link,
+            lane,
+            message,
+        });
     }
 
     fn send_status(&mut self, now: Time) {
-        self.status_at = now + self.config.keepalive.interval;
-        let groups: Vec<_> = self.groups.values().map(|group| group.status(now)).collect();
+        self.status_at = now + self.config.keepalive.interval();
+        let groups: Vec<_> = self.groups.values().map(Group::status).collect();
         for link in self.peer.links().to_vec() {
             let number = self.peer.next_status(link);
-            self.send(link, Body::Status(pb::Status { number, groups: groups.clone() }));
+            self.send(
+                link,
+                Body::Status(pb::Status {
+                    number,
+                    groups: groups.clone(),
+                }),
+            );
         }
     }
 
     fn hello(&self) -> pb::Hello {
-        let interval = self.config.keepalive.interval.as_millis();
+        let interval = self.config.keepalive.interval().as_millis();
         pb::Hello {
             protocol_min: PROTOCOL,
             protocol_max: PROTOCOL,
@@ -488,8 +558,15 @@ impl Node {
 
     fn poll_timeout(&self) -> Time {
         let groups = self.groups.values().map(Group::poll_timeout);
-        let own = [self.status_at, self.monitor.poll_timeout()];
-        own.into_iter().chain(self.peer.poll_timeout()).chain(groups).min().unwrap_or(self.status_at)
+        let own = self
+            .monitor
+            .poll_timeout()
+            .into_iter()
+            .chain([self.status_at]);
+        own.chain(self.peer.poll_timeout())
+            .chain(groups)
+            .min()
+            .unwrap_or(self.status_at)
     }
 
     fn each_group(&mut self, now: Time, mut f: impl FnMut(&mut Group, &mut Context<'_>)) {
@@ -500,7 +577,9 @@ impl Node {
             peer_incarnation: self.peer.incarnation(),
             status_due: &mut self.status_due,
         };
-        self.groups.values_mut().for_each(|group| f(group, &mut ctx));
+        self.groups
+            .values_mut()
+            .for_each(|group| f(group, &mut ctx));
     }
 
     fn with_group<T>(
@@ -509,7 +588,10 @@ impl Node {
         now: Time,
         f: impl FnOnce(&mut Group, &mut Context<'_>) -> T,
     ) -> Result<T, CommandError> {
-        let group = self.groups.get_mut(&id).ok_or(CommandError::NoGroup { group: id })?;
+        let group = self
+            .groups
+            .get_mut(&id)
+            .ok_or(CommandError::NoGroup { group: id })?;
         let mut ctx = Context {
             now,
             out: &mut self.out,

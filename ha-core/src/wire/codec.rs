@@ -21,27 +21,39 @@ impl Lane {
     /// All lanes, the most urgent first.
     pub const ALL: [Self; 3] = [Self::Control, Self::Changes, Self::Bulk];
 
-    /// The lane with this number.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub const fn from_number(number: u8) -> Result<Self, WireError> {
+    /// The lane with this number on the wire, if there is one.
+    pub const fn from_number(number: u8) -> Option<Self> {
         match number {
-            0 => Ok(Self::Control),
-            1 => Ok(Self::Changes),
-            2 => Ok(Self::Bulk),
-            lane => Err(WireError::UnknownLane { lane }),
+            0 => Some(Self::Control),
+            1 => Some(Self::Changes),
+            2 => Some(Self::Bulk),
+            _ => None,
+        }
+    }
+
+    /// The lane's number on the wire.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The lane's place in [`Lane::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The name in logs and metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Changes => "changes",
+            Self::Bulk => "bulk",
         }
     }
 }
 
 impl core::fmt::Display for Lane {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Control => "control lane",
-            Self::Changes => "changes lane",
-            Self::Bulk => "bulk lane",
-        })
+        f.pad(self.name())
     }
 }
 
@@ -50,7 +62,9 @@ impl core::fmt::Display for Lane {
 #[non_exhaustive]
 pub enum WireError {
     /// Not a message of this protocol.
-    #[error("undecodable message on the {lane}: {cause} (is the peer's release much older or newer?)")]
+    #[error(
+        "undecodable message on the {lane} lane: {cause} (is the peer's release much older or newer?)"
+    )]
     Undecodable {
         /// Where it arrived.
         lane: Lane,
@@ -58,24 +72,18 @@ pub enum WireError {
         cause: String,
     },
     /// A message without a body that this unit knows.
-    #[error("a message of a kind unknown here on the {lane} (is the peer's release newer?)")]
+    #[error("a message of a kind unknown here on the {lane} lane (is the peer's release newer?)")]
     UnknownKind {
         /// Where it arrived.
         lane: Lane,
     },
     /// A message on a lane where it does not belong.
-    #[error("{kind} on the {lane}, where it does not belong")]
+    #[error("{kind} on the {lane} lane, where it does not belong")]
     WrongLane {
         /// The message.
         kind: &'static str,
         /// Where it arrived.
         lane: Lane,
-    },
-    /// A lane number that does not exist.
-    #[error("lane {lane} does not exist (is the peer's release newer?)")]
-    UnknownLane {
-        /// The number.
-        lane: u8,
     },
     /// A message or a field beyond its limit.
     #[error("message beyond its limits: {0}")]
@@ -95,8 +103,10 @@ pub(crate) use pb::envelope::Body;
 /// Decodes a message and checks that it belongs to its lane and keeps its limits.
 pub(crate) fn decode(lane: Lane, bytes: Bytes) -> Result<Body, WireError> {
     check("message", bytes.len(), limits::MAX_MESSAGE_BYTES)?;
-    let envelope = pb::Envelope::decode(bytes)
-        .map_err(|cause| WireError::Undecodable { lane, cause: cause.to_string() })?;
+    let envelope = pb::Envelope::decode(bytes).map_err(|cause| WireError::Undecodable {
+        lane,
+        cause: cause.to_string(),
+    })?;
     let body = envelope.body.ok_or(WireError::UnknownKind { lane })?;
     let (kind, home) = kind_of(&body);
     if lane != home {
@@ -134,7 +144,11 @@ fn check_body(body: &Body) -> Result<(), WireError> {
         Body::Hello(hello) => check_hello(hello),
         Body::Status(status) => check_status(status),
         Body::SyncRequest(request) => {
-            check("resync_clients", request.resync_clients.len(), limits::MAX_CLIENTS)?;
+            check(
+                "resync_clients",
+                request.resync_clients.len(),
+                limits::MAX_CLIENTS,
+            )?;
             need("SyncRequest", "term", request.term.is_some())
         }
         Body::SyncBegin(begin) => need("SyncBegin", "term", begin.term.is_some()),
@@ -158,7 +172,11 @@ fn check_hello(hello: &pb::Hello) -> Result<(), WireError> {
         check("clients", group.clients.len(), limits::MAX_CLIENTS)?;
         for client in &group.clients {
             check("client name", client.name.len(), limits::MAX_TEXT_BYTES)?;
-            check("config items", client.config.len(), limits::MAX_CONFIG_ITEMS)?;
+            check(
+                "config items",
+                client.config.len(),
+                limits::MAX_CONFIG_ITEMS,
+            )?;
             for item in &client.config {
                 check("config name", item.name.len(), limits::MAX_TEXT_BYTES)?;
                 check("config value", item.value.len(), limits::MAX_TEXT_BYTES)?;
@@ -170,14 +188,25 @@ fn check_hello(hello: &pb::Hello) -> Result<(), WireError> {
 
 fn check_status(status: &pb::Status) -> Result<(), WireError> {
     check("groups", status.groups.len(), limits::MAX_GROUPS)?;
-    let terms = status.groups.iter().all(|group| group.term.is_some() && group.holds.is_some());
+    let terms = status
+        .groups
+        .iter()
+        .all(|group| group.term.is_some() && group.holds.is_some());
     need("Status", "a term", terms)
 }
 
 fn check(what: &'static str, got: usize, allowed: usize) -> Result<(), WireError> {
-    if got > allowed { Err(LimitError::new(what, got, allowed).into()) } else { Ok(()) }
+    if got > allowed {
+        Err(LimitError::new(what, got, allowed).into())
+    } else {
+        Ok(())
+    }
 }
 
 fn need(kind: &'static str, field: &'static str, there: bool) -> Result<(), WireError> {
-    if there { Ok(()) } else { Err(WireError::Missing { kind, field }) }
+    if there {
+        Ok(())
+    } else {
+        Err(WireError::Missing { kind, field })
+    }
 }
