@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn lost_slots_come_again() {
         let shared = active();
-        shared.put_back([(NAT, Slot::new(3)), (NAT, Slot::new(2))]);
+        shared.put_back([(NAT, Slot::new(3)), (NAT, Slot::new(2))], Vec::new());
         assert_eq!(
             shared.collect().take_slots(),
             [(NAT, Slot::new(2)), (NAT, Slot::new(3))]
