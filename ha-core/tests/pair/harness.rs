@@ -73,7 +73,12 @@ impl Pair {
         group.clients = vec![table.client()];
         let config = NodeConfig::new(UnitId::new(unit as u32), self.incarnations);
         let node = Node::new(config, vec![group], self.now).unwrap();
-        self.units[unit] = Some(Unit { node, table, events: Vec::new(), links: Vec::new() });
+        self.units[unit] = Some(Unit {
+            node,
+            table,
+            events: Vec::new(),
+            links: Vec::new(),
+        });
         self.drain();
     }
 
@@ -123,7 +128,11 @@ impl Pair {
                 "{what}: not within a minute; {:?} {:?}\n{:#?}",
                 self.state(0),
                 self.state(1),
-                self.units.iter().flatten().map(|unit| &unit.events).collect::<Vec<_>>()
+                self.units
+                    .iter()
+                    .flatten()
+                    .map(|unit| &unit.events)
+                    .collect::<Vec<_>>()
             );
             self.step();
         }
@@ -151,7 +160,9 @@ impl Pair {
     fn drain(&mut self) {
         loop {
             self.collect();
-            let Some((unit, link, lane, message)) = self.wire.pop_front() else { return };
+            let Some((unit, link, lane, message)) = self.wire.pop_front() else {
+                return;
+            };
             if let Some(unit) = &mut self.units[unit] {
                 unit.node.handle_message(link, lane, message, self.now);
             }
@@ -164,7 +175,11 @@ impl Pair {
             loop {
                 match unit.node.poll_output(self.now) {
                     Output::Timeout(_) => break,
-                    Output::Send { link, lane, message } => {
+                    Output::Send {
+                        link,
+                        lane,
+                        message,
+                    } => {
                         if let Some((_, theirs)) = unit.links.iter().find(|l| l.0 == link) {
                             self.wire.push_back((1 - place, *theirs, lane, message));
                         }

@@ -14,8 +14,16 @@ const LIMIT: Duration = Duration::ZERO;
 #[test]
 fn units_settle_as_active_and_standby_hot() {
     let mut pair = Pair::settled();
-    let text = pair.unit(0).node.redundancy_states(GROUP).unwrap().to_string();
-    assert!(text.starts_with("my state = 13 -ACTIVE\npeer state = 8 -STANDBY HOT\n"), "{text}");
+    let text = pair
+        .unit(0)
+        .node
+        .redundancy_states(GROUP)
+        .unwrap()
+        .to_string();
+    assert!(
+        text.starts_with("my state = 13 -ACTIVE\npeer state = 8 -STANDBY HOT\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -57,7 +65,10 @@ fn a_committed_transaction_survives_a_crash() {
 fn a_switchover_moves_the_role_and_back() {
     let mut pair = Pair::settled();
     for n in 0..1000 {
-        pair.unit(0).table.insert(n, n.to_le_bytes().to_vec()).unwrap();
+        pair.unit(0)
+            .table
+            .insert(n, n.to_le_bytes().to_vec())
+            .unwrap();
     }
     for (from, to) in [(0, 1), (1, 0)] {
         let now = pair.now;
@@ -66,7 +77,10 @@ fn a_switchover_moves_the_role_and_back() {
             pair.state(to) == Some(RfState::Active) && pair.state(from) == Some(RfState::StandbyHot)
         });
         assert_eq!(pair.unit(from).table.len(), 1000);
-        assert!(pair.unit(from).table.insert(1, Vec::new()).is_err(), "the standby is not written");
+        assert!(
+            pair.unit(from).table.insert(1, Vec::new()).is_err(),
+            "the standby is not written"
+        );
     }
 }
 
@@ -118,7 +132,11 @@ fn commits_without_a_standby_follow_the_policy() {
         pair.boot(0);
         pair.crash(1);
         pair.run_until("alone", |pair| pair.state(0) == Some(RfState::Active));
-        let commit = pair.unit(0).table.transaction(|t| t.insert(1, vec![1])).unwrap();
+        let commit = pair
+            .unit(0)
+            .table
+            .transaction(|t| t.insert(1, vec![1]))
+            .unwrap();
         pair.run_for(Duration::from_millis(100));
         assert_eq!(commit.wait(LIMIT), expected, "{policy:?}");
     }
@@ -131,7 +149,11 @@ fn a_strict_commit_waits_for_the_standby_to_come() {
     pair.crash(1);
     pair.boot(0);
     pair.run_until("alone", |pair| pair.state(0) == Some(RfState::Active));
-    let commit = pair.unit(0).table.transaction(|t| t.insert(1, vec![1])).unwrap();
+    let commit = pair
+        .unit(0)
+        .table
+        .transaction(|t| t.insert(1, vec![1]))
+        .unwrap();
     pair.run_for(Duration::from_millis(100));
     assert!(!commit.is_done());
     pair.boot(1);
