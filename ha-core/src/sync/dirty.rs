@@ -463,3 +463,6 @@ const CLEAR_CHUNK: usize = 4096;
 
 #[cfg(all(test, not(loom)))]
 mod tests;
+
+#[cfg(all(test, loom))]
+mod models;
