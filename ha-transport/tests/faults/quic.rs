@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ha_transport::{Lane, Quic, Side, Transport};
 use tokio::net::UdpSocket;
 
-use super::support::{ANY, Unit, until};
+use super::support::{self, ANY, Unit, until};
 use super::*;
 
 /// A listening unit, its right peer, and a way to dial it through another address.
@@ -41,13 +41,7 @@ impl Rig {
     }
 
     async fn works(&self) {
-        let both = async {
-            let accepting = self.near.establish(Side::Accept);
-            let (mut a, b) = tokio::try_join!(accepting, self.far.establish(Side::Dial)).unwrap();
-            b.sender.send(Lane::Control, "alive".into()).unwrap();
-            assert_eq!(a.receiver.recv().await.unwrap().1, "alive");
-        };
-        bounded(both).await;
+        support::works(&self.near, &self.far).await;
     }
 }
 
@@ -80,7 +74,7 @@ async fn a_handshake_that_never_ends_is_given_up() {
     });
     let error = bounded(far.establish(Side::Dial)).await.unwrap_err();
     assert!(matches!(error, LinkError::ConnectTimeout { .. }), "{error}");
-    until(|| rig.near.stats().failed == 1).await;
+    until(|| rig.near.stats().failed >= 1).await;
     relaying.abort();
     rig.works().await;
 }
@@ -109,7 +103,7 @@ async fn another_protocol_is_refused() {
         matches!(&refused, quinn::ConnectionError::ConnectionClosed(c) if c.error_code == code),
         "{refused}"
     );
-    until(|| rig.near.stats().failed == 1).await;
+    until(|| rig.near.stats().failed >= 1).await;
     rig.works().await;
 }
 

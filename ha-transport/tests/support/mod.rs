@@ -123,3 +123,31 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
     })
     .await;
 }
+
+/// The right peer gets a link. On a machine under load an attempt may take longer than its limit;
+/// as in real life the peer tries again.
+pub(crate) async fn works(near: &dyn Transport, far: &dyn Transport) {
+    let accepting = async {
+        loop {
+            let mut link = near.establish(Side::Accept).await.unwrap();
+            if let Ok((_, message)) = link.receiver.recv().await {
+                return message;
+            }
+        }
+    };
+    let dialling = async {
+        loop {
+            if let Ok(link) = far.establish(Side::Dial).await {
+                let _ = link.sender.send(Lane::Control, "alive".into());
+                link.sender.ended().await;
+            }
+        }
+    };
+    let both = async {
+        tokio::select! {
+            message = accepting => assert_eq!(message, "alive"),
+            () = dialling => {}
+        }
+    };
+    bounded(both).await;
+}
