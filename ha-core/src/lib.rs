@@ -3,6 +3,9 @@
 
 pub mod checkpoint;
 pub mod id;
+pub mod node;
+pub mod redundancy;
+pub mod scheme;
 pub mod sync;
 pub mod time;
 pub mod wire;

@@ -18,12 +18,14 @@ mod limits;
 mod link;
 pub mod memory;
 pub mod metrics;
+pub mod runtime;
 mod transport;
 
 pub use backoff::Backoff;
 pub use error::LinkError;
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use lane::Lane;
+pub use runtime::{BlockingNode, Node, NodeBuilder};
 pub use limits::{LaneLimits, LinkLimits, MESSAGE_OVERHEAD_BYTES};
 pub use link::{Link, LinkReceiver, LinkSender, PeerInfo};
 pub use transport::{BoxFuture, Side, Transport};

@@ -2,7 +2,7 @@
 //!
 //! Install any recorder of the facade to see them; [`describe`] tells it their meaning and units.
 
-use metrics::{Unit, describe_counter};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 /// Links established. Label: `transport`.
 pub const LINKS_ESTABLISHED: &str = "ha_links_established_total";
@@ -23,6 +23,36 @@ pub const BYTES_RECEIVED: &str = "ha_link_bytes_received_total";
 pub const QUEUE_FULL: &str = "ha_link_queue_full_total";
 /// Times that a full inbound queue held back the peer. Labels: `transport` and `lane`.
 pub const RECEIVER_HELD_BACK: &str = "ha_link_receiver_held_back_total";
+
+/// 1 while the peer is heard, else 0.
+pub const PEER_UP: &str = "ha_peer_up";
+/// Times that the peer was declared lost.
+pub const PEER_LOST: &str = "ha_peer_lost_total";
+/// Times that this process did not run for a keepalive interval or more.
+pub const PAUSES: &str = "ha_pauses_total";
+/// State of a group by its IOS number (13 is ACTIVE). Label: `group`.
+pub const STATE: &str = "ha_state";
+/// Times that this unit took up or gave up the active role. Label: `group`.
+pub const SWITCHOVERS: &str = "ha_switchovers_total";
+/// Takeovers without having been STANDBY HOT. Label: `group`.
+pub const INCOMPLETE_TAKEOVERS: &str = "ha_incomplete_takeovers_total";
+/// Times that both units were active. Label: `group`.
+pub const DUAL_ACTIVE: &str = "ha_dual_active_total";
+/// Things of an earlier term that were refused. Label: `group`.
+pub const FENCED: &str = "ha_fenced_total";
+/// Streams of state that began. Label: `group`.
+pub const SYNCS: &str = "ha_syncs_total";
+/// Streams of state that failed and began anew. Label: `group`.
+pub const SYNC_FAILURES: &str = "ha_sync_failures_total";
+/// Seconds from asking for state to holding all of it. Label: `group`.
+pub const SYNC_SECONDS: &str = "ha_sync_seconds";
+/// Digests or audits that found a difference. Label: `group`.
+pub const DIGEST_MISMATCHES: &str = "ha_digest_mismatches_total";
+/// Clients that failed or did not answer a notification in time. Label: `group`.
+pub const CLIENT_MISSES: &str = "ha_client_misses_total";
+/// Seconds from a change to its acknowledgement by the standby, the oldest of each batch.
+/// Label: `group`.
+pub const STALENESS: &str = "ha_staleness_seconds";
 
 /// Describes all metrics of this crate to the installed recorder. Call it after installing one.
 pub fn describe() {
@@ -51,4 +81,27 @@ pub fn describe() {
         Unit::Count,
         "times a full inbound queue held back the peer"
     );
+    describe_node();
+}
+
+fn describe_node() {
+    let counters = [
+        (PEER_LOST, "times the peer was declared lost"),
+        (PAUSES, "times this process did not run for a while"),
+        (SWITCHOVERS, "times this unit took up or gave up the active role"),
+        (INCOMPLETE_TAKEOVERS, "takeovers without having been STANDBY HOT"),
+        (DUAL_ACTIVE, "times both units were active"),
+        (FENCED, "things of an earlier term that were refused"),
+        (SYNCS, "streams of state that began"),
+        (SYNC_FAILURES, "streams of state that failed"),
+        (DIGEST_MISMATCHES, "digests or audits that found a difference"),
+        (CLIENT_MISSES, "clients that failed or missed a notification"),
+    ];
+    for (name, text) in counters {
+        describe_counter!(name, Unit::Count, text);
+    }
+    describe_gauge!(PEER_UP, Unit::Count, "1 while the peer is heard");
+    describe_gauge!(STATE, Unit::Count, "state by its IOS number, 13 is ACTIVE");
+    describe_histogram!(SYNC_SECONDS, Unit::Seconds, "time of a sync");
+    describe_histogram!(STALENESS, Unit::Seconds, "age of what the standby acknowledges");
 }

@@ -71,6 +71,18 @@ impl EntrySink<'_> {
         }
     }
 
+    /// Notes that `slot` may hold another key than the standby was told, without its removal having
+    /// been written in between: the next entry goes out with its key. Returns whether this was
+    /// noted: an audit changes nothing.
+    #[inline]
+    pub fn rekeyed(&mut self, slot: Slot) -> bool {
+        let noted = self.purpose != Purpose::Audit;
+        if noted && self.ledger.is_announced(slot) {
+            self.ledger.lost(slot);
+        }
+        noted
+    }
+
     /// Notes that the entry at `slot` is gone.
     #[inline]
     pub fn vacant(&mut self, slot: Slot) {

@@ -8,14 +8,21 @@ mod flight;
 mod ledger;
 mod members;
 mod receiver;
+mod record;
 mod sender;
 mod shared;
+mod table;
 
 pub use client::{ApplyError, CheckpointClient, ClientDescriptor, FlushPolicy, Staged};
 pub use columns::{Changes, EntrySink, EntryWriter};
 pub use receiver::StreamError;
+pub use record::{DecodeError, Record};
 pub use sender::StreamStats;
 pub use shared::{CommitPolicy, Shared, Transaction, TransactionError};
+pub use table::{
+    BuildError, Staging, StateTable, StateTableBuilder, TableKey, TableValue, WriteBatch,
+    WriteError,
+};
 
 pub(crate) use members::Members;
 pub(crate) use receiver::{Applied, Holds, Receiver};

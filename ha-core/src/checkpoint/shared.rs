@@ -211,12 +211,6 @@ pub(crate) struct Gate<'a> {
 }
 
 impl Gate<'_> {
-    /// Whether nothing waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        let pending = &self.pending;
-        pending.touched.is_empty() && pending.commits.is_empty() && pending.barriers.is_empty()
-    }
-
     /// The slots that transactions changed, to be sent in one batch: ascending by client and slot,
     /// each once. Their dirty marks are still set.
     pub(crate) fn take_slots(&mut self) -> Vec<(ClientId, Slot)> {

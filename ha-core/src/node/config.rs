@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::{CheckpointClient, ClientDescriptor, Shared};
 use crate::id::{ClientId, GroupId, UnitId};
-use crate::redundancy::KeepaliveConfig;
+use crate::redundancy::{FacilityConfigError, KeepaliveConfig};
 use crate::scheme::Scheme;
 use crate::wire::limits;
 
@@ -209,6 +209,9 @@ pub enum ConfigError {
     /// `digest_interval` is below 10 ms.
     #[error("digest_interval must be at least 10 ms")]
     DigestInterval,
+    /// Something about a group's facility.
+    #[error("{0}")]
+    Facility(#[from] FacilityConfigError),
     /// No group, or too many.
     #[error("a node hosts 1 to {limit} groups")]
     Groups {

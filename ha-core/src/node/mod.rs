@@ -26,8 +26,8 @@ pub use output::{CloseReason, Event, Output};
 use crate::checkpoint::Shared;
 use crate::id::{ClientId, GroupId, LinkId, Term, UnitId};
 use crate::redundancy::{
-    Answer, Communications, History, KeepaliveEvent, KeepaliveMonitor, NotificationToken,
-    RedundancyStates, RfState, SwitchoverRefusal, UnknownToken,
+    Answer, Communications, History, KeepaliveEvent, KeepaliveMonitor, ManualSwitchover,
+    NotificationToken, RedundancyStates, RfState, SwitchoverRefusal, UnknownToken,
 };
 use crate::scheme::{Role as SchemeRole, SchemeInput};
 use crate::time::Time;
@@ -94,11 +94,11 @@ impl Node {
         for group in groups {
             group.validate()?;
             let id = group.id;
-            if by_id.insert(id, Group::new(group, &config, now)).is_some() {
+            if by_id.insert(id, Group::new(group, &config, now)?).is_some() {
                 return Err(ConfigError::DuplicateGroup { group: id });
             }
         }
-        let monitor = KeepaliveMonitor::new(config.keepalive, now);
+        let monitor = KeepaliveMonitor::new(config.keepalive);
         let mut node = Self {
             peer: Peer::new(config.unit, config.peer),
             monitor,
@@ -324,19 +324,31 @@ impl Node {
         let group = self.groups.get(&group)?;
         let peer = if there { group.peer_state() } else { None };
         Some(RedundancyStates {
-            my_state: group.facility.state(),
+            state: group.facility.state(),
             peer_state: peer.unwrap_or(RfState::Disabled),
             duplex: there,
             unit: self.config.unit,
-            manual_switchover: group.switchover_refusal(there),
-            communications: if there { Communications::Up } else { Communications::Down },
-            client_count: group.facility.client_count(),
-            notification_timer: group.facility.notification_timer(),
-            keepalive_interval: self.config.keepalive.interval,
-            keepalive_count: self.monitor.count(),
-            keepalive_threshold: self.config.keepalive.threshold,
+            split: group.is_active() && peer.is_some_and(RfState::is_active),
             maintenance: group.maintenance(),
+            manual: group
+                .switchover_refusal(there)
+                .map_or(ManualSwitchover::Enabled, ManualSwitchover::Disabled),
+            communications: self.communications(),
+            client_count: group.facility.clients().len(),
+            notification_timer: group.facility.notification_timer(),
+            keepalive_interval: self.config.keepalive.interval(),
+            keepalive_count: self.monitor.count(),
+            keepalive_threshold: self.config.keepalive.threshold(),
+            debug_mask: 0,
         })
+    }
+
+    fn communications(&self) -> Communications {
+        if self.peer.incarnation().is_some() {
+            Communications::Up
+        } else {
+            Communications::Down { reason: "no link to the peer".to_owned() }
+        }
     }
 
     /// `show redundancy history` of a group.
@@ -353,7 +365,7 @@ impl Node {
             _ if !self.peer.is_ready(link) => self.refuse(link, CloseReason::NoHello, now),
             Body::Goodbye(goodbye) => self.handle_goodbye(goodbye.text, now),
             body => {
-                self.monitor.heard(now);
+                self.monitor.heard();
                 self.handle_group_message(link, body, now);
             }
         }
@@ -403,7 +415,10 @@ impl Node {
             });
             self.peer.adopt(link, &hello);
         }
-        self.monitor.heard(now);
+        if !self.monitor.is_running() || restarted {
+            self.monitor.start(now);
+        }
+        self.monitor.heard();
         let unit = UnitId::new(hello.unit);
         let (incarnation, software) = (hello.incarnation, hello.software.clone());
         self.out.push_back(Output::Event(Event::PeerUp { link, unit, incarnation, software }));
@@ -429,9 +444,9 @@ impl Node {
                 self.drop_peer(CloseReason::Silent(silence), &SchemeInput::PeerLost, now);
             }
             KeepaliveEvent::PeerLost => {}
-            KeepaliveEvent::Paused { duration } => {
-                self.out.push_back(Output::Event(Event::Paused { duration }));
-                if duration >= self.config.keepalive.detection_time() {
+            KeepaliveEvent::Paused { late } => {
+                self.out.push_back(Output::Event(Event::Paused { duration: late }));
+                if late >= self.config.keepalive.detection_time() {
                     self.each_group(now, Group::handle_pause);
                 }
             }
@@ -439,6 +454,7 @@ impl Node {
     }
 
     fn drop_peer(&mut self, reason: CloseReason, input: &SchemeInput, now: Time) {
+        self.monitor.stop();
         for link in self.peer.lose() {
             self.out.push_back(Output::CloseLink { link, reason: reason.clone() });
         }
@@ -465,8 +481,8 @@ impl Node {
     }
 
     fn send_status(&mut self, now: Time) {
-        self.status_at = now + self.config.keepalive.interval;
-        let groups: Vec<_> = self.groups.values().map(|group| group.status(now)).collect();
+        self.status_at = now + self.config.keepalive.interval();
+        let groups: Vec<_> = self.groups.values().map(Group::status).collect();
         for link in self.peer.links().to_vec() {
             let number = self.peer.next_status(link);
             self.send(link, Body::Status(pb::Status { number, groups: groups.clone() }));
@@ -474,7 +490,7 @@ impl Node {
     }
 
     fn hello(&self) -> pb::Hello {
-        let interval = self.config.keepalive.interval.as_millis();
+        let interval = self.config.keepalive.interval().as_millis();
         pb::Hello {
             protocol_min: PROTOCOL,
             protocol_max: PROTOCOL,
@@ -488,8 +504,8 @@ impl Node {
 
     fn poll_timeout(&self) -> Time {
         let groups = self.groups.values().map(Group::poll_timeout);
-        let own = [self.status_at, self.monitor.poll_timeout()];
-        own.into_iter().chain(self.peer.poll_timeout()).chain(groups).min().unwrap_or(self.status_at)
+        let own = self.monitor.poll_timeout().into_iter().chain([self.status_at]);
+        own.chain(self.peer.poll_timeout()).chain(groups).min().unwrap_or(self.status_at)
     }
 
     fn each_group(&mut self, now: Time, mut f: impl FnMut(&mut Group, &mut Context<'_>)) {

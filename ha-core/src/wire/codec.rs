@@ -21,27 +21,39 @@ impl Lane {
     /// All lanes, the most urgent first.
     pub const ALL: [Self; 3] = [Self::Control, Self::Changes, Self::Bulk];
 
-    /// The lane with this number.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub const fn from_number(number: u8) -> Result<Self, WireError> {
+    /// The lane with this number on the wire, if there is one.
+    pub const fn from_number(number: u8) -> Option<Self> {
         match number {
-            0 => Ok(Self::Control),
-            1 => Ok(Self::Changes),
-            2 => Ok(Self::Bulk),
-            lane => Err(WireError::UnknownLane { lane }),
+            0 => Some(Self::Control),
+            1 => Some(Self::Changes),
+            2 => Some(Self::Bulk),
+            _ => None,
+        }
+    }
+
+    /// The lane's number on the wire.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The lane's place in [`Lane::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The name in logs and metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Changes => "changes",
+            Self::Bulk => "bulk",
         }
     }
 }
 
 impl core::fmt::Display for Lane {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Control => "control lane",
-            Self::Changes => "changes lane",
-            Self::Bulk => "bulk lane",
-        })
+        f.pad(self.name())
     }
 }
 
@@ -50,7 +62,7 @@ impl core::fmt::Display for Lane {
 #[non_exhaustive]
 pub enum WireError {
     /// Not a message of this protocol.
-    #[error("undecodable message on the {lane}: {cause} (is the peer's release much older or newer?)")]
+    #[error("undecodable message on the {lane} lane: {cause} (is the peer's release much older or newer?)")]
     Undecodable {
         /// Where it arrived.
         lane: Lane,
@@ -58,24 +70,18 @@ pub enum WireError {
         cause: String,
     },
     /// A message without a body that this unit knows.
-    #[error("a message of a kind unknown here on the {lane} (is the peer's release newer?)")]
+    #[error("a message of a kind unknown here on the {lane} lane (is the peer's release newer?)")]
     UnknownKind {
         /// Where it arrived.
         lane: Lane,
     },
     /// A message on a lane where it does not belong.
-    #[error("{kind} on the {lane}, where it does not belong")]
+    #[error("{kind} on the {lane} lane, where it does not belong")]
     WrongLane {
         /// The message.
         kind: &'static str,
         /// Where it arrived.
         lane: Lane,
-    },
-    /// A lane number that does not exist.
-    #[error("lane {lane} does not exist (is the peer's release newer?)")]
-    UnknownLane {
-        /// The number.
-        lane: u8,
     },
     /// A message or a field beyond its limit.
     #[error("message beyond its limits: {0}")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ha_core::checkpoint::{Shared, StreamStats};
 use ha_core::id::{ClientId, GroupId, UnitId};
 use ha_core::node::{CommandError, Event, GroupStats, Node as Core};
-use ha_core::redundancy::RfState;
+use ha_core::redundancy::{RfState, SwitchoverHistory};
 use ha_core::scheme::Role;
 use ha_core::time::Time;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -183,7 +183,9 @@ impl Node {
     /// # Errors
     /// When the node has stopped.
     pub async fn show_redundancy_history(&self, group: GroupId) -> Result<String, NodeError> {
-        let text = |node: &mut Core, _| node.history(group).map(ToString::to_string);
+        let text = move |node: &mut Core, _| {
+            node.history(group).map(|history| SwitchoverHistory(history).to_string())
+        };
         Ok(self.call(text).await?.unwrap_or_default())
     }
 

@@ -12,10 +12,17 @@ use crate::wire::{Body, pb, term_of};
 pub(crate) struct Handover {
     pub(super) reason: SwitchoverReason,
     /// When it fails.
-    pub(super) deadline: Time,
+    deadline: Time,
     /// Whether the standby was told: from then on this unit is no longer active, but keeps its
     /// state until the other one is.
     pub(super) resigned: bool,
+}
+
+impl Handover {
+    /// When it fails, as long as the role has not been given up: after that the scheme decides.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        (!self.resigned).then_some(self.deadline)
+    }
 }
 
 impl Group {
@@ -25,41 +32,35 @@ impl Group {
         force: bool,
         ctx: &mut Context<'_>,
     ) -> Result<(), SwitchoverRefusal> {
-        let view = SwitchoverView {
-            state: self.facility.state(),
-            peer: ctx.peer_incarnation.and(self.peer_state()),
-            peer_maintenance: self.peer.as_ref().is_some_and(|peer| peer.maintenance),
-            in_progress: self.handover.is_some(),
-        };
-        view.check(force)?;
-        let reason =
-            if force { SwitchoverReason::UserForced } else { SwitchoverReason::UserInitiated };
+        let reason = self.switchover_view(ctx.peer_incarnation.is_some()).judge(force)?;
         self.give_up(reason, ctx);
         Ok(())
     }
 
     /// Why a manual switchover would be refused now.
     pub(crate) fn switchover_refusal(&self, peer_there: bool) -> Option<SwitchoverRefusal> {
-        let view = SwitchoverView {
+        self.switchover_view(peer_there).judge(false).err()
+    }
+
+    fn switchover_view(&self, peer_there: bool) -> SwitchoverView {
+        let peer_maintenance = self.peer.as_ref().is_some_and(|peer| peer.maintenance);
+        SwitchoverView {
             state: self.facility.state(),
             peer: if peer_there { self.peer_state() } else { None },
-            peer_maintenance: self.peer.as_ref().is_some_and(|peer| peer.maintenance),
-            in_progress: self.handover.is_some(),
-        };
-        view.check(false).err()
+            maintenance: self.maintenance || peer_maintenance,
+        }
     }
 
     /// First the data plane closes, then all state is sent, then the role goes.
-    fn give_up(&mut self, reason: SwitchoverReason, ctx: &mut Context<'_>) {
+    pub(super) fn give_up(&mut self, reason: SwitchoverReason, ctx: &mut Context<'_>) {
         self.shared.set_writable(false);
         let deadline = ctx.now + self.switchover_limit;
         self.handover = Some(Handover { reason, deadline, resigned: false });
         if let Some(sender) = &mut self.sender {
             sender.begin_drain();
         }
-        self.facility.hand_back(ctx.now);
+        self.facility.hand_back(reason, ctx.now);
         self.run_facility(ctx);
-        self.continue_handover(ctx);
     }
 
     /// Resigns as soon as the standby holds everything; by force at once.
@@ -67,7 +68,9 @@ impl Group {
         let Some(handover) = self.handover.as_mut().filter(|handover| !handover.resigned) else {
             return;
         };
-        let Some(sender) = &self.sender else { return };
+        let Some(sender) = self.sender.as_ref().filter(|_| self.facility.is_complete()) else {
+            return;
+        };
         let forced = handover.reason == SwitchoverReason::UserForced;
         let drained = sender.is_complete() && sender.is_drained(&self.members);
         let Some(link) = sender.link().or_else(|| ctx.links.first().copied()) else { return };
@@ -75,7 +78,6 @@ impl Group {
             return;
         }
         handover.resigned = true;
-        handover.deadline = ctx.now + self.detection_time;
         let resign = pb::Resign {
             group: self.id.value(),
             term: Some(self.term.into()),
@@ -96,8 +98,9 @@ impl Group {
             }
         }
         self.continue_handover(ctx);
-        if self.handover.as_ref().is_some_and(|handover| ctx.now >= handover.deadline) {
-            self.reclaim("the standby did not take over in time", ctx);
+        let deadline = self.handover.as_ref().and_then(Handover::deadline);
+        if deadline.is_some_and(|deadline| ctx.now >= deadline) {
+            self.reclaim("the standby did not catch up in time", ctx);
         }
     }
 
@@ -109,7 +112,7 @@ impl Group {
             if handover.resigned {
                 self.activate(SwitchoverReason::ActiveUnitFailed, ctx);
             } else {
-                self.facility.become_active(handover.reason, ctx.now);
+                self.facility.keep_role(why, ctx.now);
                 self.shared.set_writable(true);
                 self.run_facility(ctx);
             }

@@ -19,11 +19,11 @@ use std::sync::Arc;
 use super::agreement::{Agreement, client_hello, compare};
 use super::config::{GroupConfig, NodeConfig, Planted};
 use super::output::{Event, Output};
-use crate::checkpoint::{Members, Receiver, Sender, Shared};
+use crate::checkpoint::{Holds, Members, Receiver, Sender, Shared};
 use crate::id::{GroupId, LinkId, Term, UnitId};
 use crate::redundancy::{
-    Answer, Facility, FacilityConfig, Gate, NotificationToken, RfAction, RfClient, RfState,
-    UnknownToken,
+    Answer, Facility, FacilityConfig, FacilityConfigError, Gate, NotificationToken, RfAction,
+    RfClient, RfState, Tenure, UnknownToken,
 };
 use crate::scheme::Scheme;
 use crate::time::Time;
@@ -39,7 +39,6 @@ pub(crate) struct Group {
     incarnation: u64,
     planted: Planted,
     windows: (usize, usize),
-    detection_time: Duration,
     switchover_limit: Duration,
     digest_interval: Duration,
     audit_slots: u32,
@@ -54,7 +53,8 @@ pub(crate) struct Group {
     role: Role,
     lineage: u64,
     random: u64,
-    active_since: Option<Time>,
+    /// While active: since when.
+    tenure: Option<Tenure>,
     /// Whether this unit became active with all that was replicated.
     complete: bool,
     /// What the peer said of this group last.
@@ -125,7 +125,11 @@ impl Context<'_> {
 }
 
 impl Group {
-    pub(crate) fn new(config: GroupConfig, node: &NodeConfig, now: Time) -> Self {
+    pub(crate) fn new(
+        config: GroupConfig,
+        node: &NodeConfig,
+        now: Time,
+    ) -> Result<Self, FacilityConfigError> {
         let members = Members::new(config.clients);
         for member in members.iter() {
             member.client.attach(&config.shared);
@@ -133,26 +137,22 @@ impl Group {
             member.client.dirty().notify_at(threshold, Arc::clone(config.shared.doorbell()));
         }
         let clients = members.iter().map(|member| rf_client(member.descriptor())).collect();
-        let facility = FacilityConfig {
-            unit: node.unit,
-            clients,
-            notification_timer: config.notification_timer,
-            history_rows: config.history_rows,
-        };
+        let mut facility = FacilityConfig::new(node.unit, clients);
+        facility.notification_timer = config.notification_timer;
+        facility.history_rows = config.history_rows;
         let mut receiver = Receiver::new();
         receiver.check_digests = !config.planted.no_digest;
-        Self {
+        Ok(Self {
             id: config.id,
             unit: node.unit,
             peer_unit: node.peer,
             incarnation: node.incarnation,
             planted: config.planted,
             windows: (node.changes_window_bytes, node.bulk_window_bytes),
-            detection_time: node.keepalive.detection_time(),
             switchover_limit: config.switchover_limit,
             digest_interval: node.digest_interval,
             audit_slots: node.audit_slots,
-            facility: Facility::new(facility, now),
+            facility: Facility::new(facility, now)?,
             scheme: config.scheme,
             shared: config.shared,
             members,
@@ -162,7 +162,7 @@ impl Group {
             role: Role::Undecided,
             lineage: 0,
             random: node.incarnation ^ u64::from(config.id.value()),
-            active_since: None,
+            tenure: None,
             complete: false,
             peer: None,
             agreement: Agreement::default(),
@@ -172,7 +172,7 @@ impl Group {
             maintenance: false,
             check_at: now + node.digest_interval,
             stats: GroupStats::default(),
-        }
+        })
     }
 
     /// What this unit says of the group when a link opens.
@@ -182,21 +182,20 @@ impl Group {
     }
 
     /// Where the group stands, for the peer.
-    pub(crate) fn status(&self, now: Time) -> pb::GroupStatus {
-        let holds = self.receiver.holds();
+    pub(crate) fn status(&self) -> pb::GroupStatus {
+        let holds = self.holds();
         let active = self.is_active();
-        let active_for = self.active_since.map_or(0, |since| now.since(since).as_millis());
         pb::GroupStatus {
             group: self.id.value(),
             state: u32::from(self.facility.state().number()),
             term: Some(self.term.into()),
             active,
             complete: self.complete,
-            active_for_ms: u64::try_from(active_for).unwrap_or(u64::MAX),
+            active_for_ms: self.tenure.as_ref().map_or(0, Tenure::to_millis),
             maintenance: self.maintenance,
-            lineage: if active { self.lineage } else { holds.lineage },
-            holds: Some(if active { self.term } else { holds.term }.into()),
-            holds_complete: active || holds.complete,
+            lineage: holds.lineage,
+            holds: Some(holds.term.into()),
+            holds_complete: holds.complete,
             priority: self.scheme.priority(),
             decided: self.role != Role::Undecided,
         }
@@ -214,13 +213,24 @@ impl Group {
         self.term
     }
 
-    pub(crate) fn role(&self) -> Role {
-        self.role
-    }
-
     /// Whether this unit holds the active role, and has not resigned.
     pub(crate) fn is_active(&self) -> bool {
-        self.role == Role::Active && self.handover.as_ref().is_none_or(|handover| !handover.resigned)
+        self.role == Role::Active && !self.has_resigned()
+    }
+
+    /// Whether this unit gave the role to the other one and has not seen it active yet.
+    fn has_resigned(&self) -> bool {
+        self.handover.as_ref().is_some_and(|handover| handover.resigned)
+    }
+
+    /// Whose state this unit holds: its own while it is active or has just resigned.
+    fn holds(&self) -> Holds {
+        if self.role == Role::Active {
+            let (term, incarnation, lineage) = (self.term, self.incarnation, self.lineage);
+            Holds { term, incarnation, lineage, complete: true }
+        } else {
+            self.receiver.holds()
+        }
     }
 
     pub(crate) fn maintenance(&self) -> bool {
@@ -243,7 +253,7 @@ impl Group {
     /// The peer's state, as far as known.
     pub(crate) fn peer_state(&self) -> Option<RfState> {
         let number = self.peer.as_ref()?.state;
-        RfState::from_number(u8::try_from(number).ok()?)
+        RfState::from_number(number).ok()
     }
 
     /// The peer said what its clients are.
@@ -287,18 +297,27 @@ impl Group {
     pub(crate) fn run_facility(&mut self, ctx: &mut Context<'_>) {
         while let Some(action) = self.facility.poll_action() {
             match action {
-                RfAction::Notify { token, client, state } => {
+                RfAction::Notify { token, client, state, .. } => {
                     let group = self.id;
                     ctx.out.push_back(Output::NotifyClient { group, client, state, token });
                 }
-                RfAction::Entered { from, to, why } => self.entered(from, to, why, ctx),
-                RfAction::ClientMissed { client, name, state } => {
+                RfAction::Entered { from, to, why } => self.entered(from, to, why.to_string(), ctx),
+                RfAction::Completed { state } => self.completed(state, ctx),
+                RfAction::ClientMissed { client, name, state, .. } => {
+                    let name = name.to_string();
                     ctx.event(Event::ClientMissed { group: self.id, client, name, state });
                 }
-                RfAction::ClientFailed { client, name, state, cause } => {
+                RfAction::ClientFailed { client, name, state, text: cause } => {
+                    let name = name.to_string();
                     ctx.event(Event::ClientFailed { group: self.id, client, name, state, cause });
                 }
             }
+        }
+    }
+
+    fn completed(&mut self, state: RfState, ctx: &mut Context<'_>) {
+        if state == RfState::ActiveHandback {
+            self.continue_handover(ctx);
         }
     }
 
@@ -350,7 +369,7 @@ impl Group {
             self.facility.poll_timeout(),
             self.scheme.poll_timeout(),
             self.sender.as_ref().and_then(Sender::poll_timeout),
-            self.handover.as_ref().map(|handover| handover.deadline),
+            self.handover.as_ref().and_then(Handover::deadline),
             self.standby.deadline(),
             Some(self.check_at),
         ];
@@ -388,7 +407,7 @@ impl Group {
 fn rf_client(descriptor: &crate::checkpoint::ClientDescriptor) -> RfClient {
     RfClient {
         id: descriptor.id,
-        name: descriptor.name.clone(),
+        name: descriptor.name.as_str().into(),
         sequence: descriptor.sequence,
         notified: descriptor.notified,
     }

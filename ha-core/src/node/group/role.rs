@@ -4,8 +4,8 @@ use super::{Context, Group, Role};
 use crate::checkpoint::Sender;
 use crate::id::{LinkId, Term};
 use crate::node::output::Event;
-use crate::redundancy::{Claim, RfState, SwitchoverReason};
-use crate::scheme::{LocalView, PeerView, Role as Desired, SchemeInput};
+use crate::redundancy::{Activation, Claim, FallBack, RfState, SwitchoverReason, Tenure};
+use crate::scheme::{LocalView, PeerView, Reason, Role as Desired, SchemeInput};
 use crate::wire::{pb, term_of};
 
 impl Group {
@@ -25,7 +25,7 @@ impl Group {
         }
         let successor = status.active && term > self.term;
         let was = self.peer.replace(status);
-        if successor && self.handover.as_ref().is_some_and(|handover| handover.resigned) {
+        if successor && self.has_resigned() {
             // The handover is done, and this unit's state is history.
             self.demote(SwitchoverReason::UserInitiated, ctx);
         }
@@ -57,8 +57,7 @@ impl Group {
     /// Back to NEGOTIATION: the active that this unit followed is not there any more.
     fn step_back(&mut self, why: &str, ctx: &mut Context<'_>) {
         self.stop_sync();
-        self.facility.set_gate(crate::redundancy::Gate::Synced, false, ctx.now);
-        self.facility.fall_back(RfState::Negotiation, why, ctx.now);
+        self.facility.fall_back(FallBack::Negotiation, why.to_owned(), ctx.now);
         self.run_facility(ctx);
     }
 
@@ -68,7 +67,7 @@ impl Group {
         if let Some(sender) = &mut self.sender {
             sender.standby_lost(&mut self.members);
         }
-        if self.handover.is_some() {
+        if !self.has_resigned() {
             self.reclaim("the standby is lost", ctx);
         }
         self.peer = None;
@@ -90,8 +89,7 @@ impl Group {
         if let Some(peer) = &mut self.peer {
             peer.active = false;
         }
-        let reason = SwitchoverReason::from_number(resign.reason);
-        self.scheme_input(&SchemeInput::PeerResigned { reason }, ctx);
+        self.scheme_input(&SchemeInput::PeerResigned, ctx);
     }
 
     /// This process did not run for longer than the peer waits: it may have been replaced.
@@ -106,7 +104,7 @@ impl Group {
     pub(crate) fn set_maintenance(&mut self, on: bool, ctx: &mut Context<'_>) {
         self.maintenance = on;
         *ctx.status_due = true;
-        self.scheme_input(&SchemeInput::Maintenance(on), ctx);
+        self.scheme_input(&SchemeInput::Maintenance, ctx);
     }
 
     /// Sets the role of a static scheme.
@@ -122,60 +120,69 @@ impl Group {
 
     fn scheme_peer(&mut self, ctx: &mut Context<'_>) {
         let Some(peer) = self.peer.as_ref() else { return };
-        let term = term_of(peer.term);
-        let unit = self.peer_unit;
-        let view = PeerView {
-            unit,
-            active: peer.active && !(self.planted.no_fencing && self.is_active()),
-            decided: peer.decided,
-            state: RfState::from_number(peer.state).unwrap_or(RfState::NotKnown),
-            holds: term_of(peer.holds),
-            holds_complete: peer.holds_complete,
-            maintenance: peer.maintenance,
-            priority: peer.priority,
-            claim: Claim {
-                term,
-                complete: peer.complete,
-                lineage: peer.lineage,
-                active_for: core::time::Duration::from_millis(peer.active_for_ms),
-                unit,
-            },
-        };
-        if view.active && self.is_active() {
-            self.stats.dual_active += 1;
+        let view = peer_view(peer, self.peer_unit);
+        let rival = view.claim.filter(|_| self.is_active());
+        if rival.is_some() && self.planted.no_fencing {
+            return;
+        }
+        if let Some((rival, tenure)) = rival.zip(self.tenure.as_mut())
+            && rival.lineage != self.lineage
+        {
+            *ctx.status_due |= tenure.contest(rival.lineage, ctx.now);
         }
         self.scheme_input(&SchemeInput::PeerSeen(view), ctx);
     }
 
     /// Tells the scheme, and does what it decides.
     pub(super) fn scheme_input(&mut self, input: &SchemeInput, ctx: &mut Context<'_>) {
-        let view = self.local_view(ctx);
-        let decision = self.scheme.handle(input, &view, ctx.now);
+        let view = self.local_view();
+        self.scheme.handle(input, &view, ctx.now);
+        let decision = self.scheme.decision();
+        let reason = decision.reason.switchover();
         match (self.role, decision.role) {
-            (Role::Undecided | Role::Standby, Desired::Active) => self.activate(decision.reason, ctx),
-            (Role::Undecided, Desired::Standby) => {
-                self.role = Role::Standby;
-                *ctx.status_due = true;
-                self.facility.become_standby(ctx.now);
-                self.run_facility(ctx);
+            (Role::Undecided | Role::Standby, Desired::Active) => self.activate(reason, ctx),
+            (Role::Undecided, Desired::Standby) => self.settle_as_standby(ctx),
+            (Role::Active, Desired::Standby) => self.leave_role(decision.reason, ctx),
+            (Role::Active, Desired::Active) if self.has_resigned() => {
+                self.reclaim("the standby did not take over", ctx);
             }
-            (Role::Active, Desired::Standby) if self.handover.is_none() => {
-                self.demote(decision.reason, ctx);
-            }
-            (Role::Active, Desired::Active) => self.outbid(ctx),
-            _ => {}
+            (Role::Active, Desired::Active) if decision.raise_term => self.outbid(ctx),
+            (Role::Active, Desired::Active | Desired::Undecided)
+            | (Role::Undecided | Role::Standby, Desired::Undecided)
+            | (Role::Standby, Desired::Standby) => {}
+        }
+    }
+
+    fn settle_as_standby(&mut self, ctx: &mut Context<'_>) {
+        self.role = Role::Standby;
+        *ctx.status_due = true;
+        self.facility.become_standby(ctx.now);
+        self.run_facility(ctx);
+    }
+
+    /// The scheme wants another unit active: in order if that unit is ready and it is no matter of
+    /// two active units, at once otherwise.
+    fn leave_role(&mut self, reason: Reason, ctx: &mut Context<'_>) {
+        if self.handover.is_some() {
+            return;
+        }
+        let ready = self.peer_state() == Some(RfState::StandbyHot)
+            && self.facility.state() == RfState::Active;
+        if ready && matches!(reason, Reason::Commanded | Reason::PeerPreferred) {
+            self.give_up(reason.switchover(), ctx);
+        } else {
+            self.demote(reason.switchover(), ctx);
         }
     }
 
     /// Both units are active and this one keeps the role: its term must be the higher one.
     fn outbid(&mut self, ctx: &mut Context<'_>) {
-        let Some(peer) = self.peer.as_ref().filter(|peer| peer.active) else { return };
-        if self.handover.is_none() && !self.planted.no_fencing && term_of(peer.term) >= self.term {
-            self.term = self.term.max(term_of(peer.term)).next(self.unit);
-            ctx.event(Event::DualActive { group: self.id, kept: true });
-            self.new_sender(ctx);
-            *ctx.status_due = true;
-        }
+        let Some(peer) = &self.peer else { return };
+        self.term = self.term.max(term_of(peer.term)).next(self.unit);
+        self.stats.dual_active += 1;
+        ctx.event(Event::DualActive { group: self.id, kept: true });
+        self.new_sender(ctx);
+        *ctx.status_due = true;
     }
 
     /// Takes up the active role.
@@ -187,11 +194,12 @@ impl Group {
             self.lineage =
                 if holds.term == Term::ZERO { self.random() } else { holds.lineage };
         }
+        let before = self.term != Term::ZERO;
         self.stop_sync();
         self.receiver.forget();
         (self.role, self.handover, self.suspect) = (Role::Active, None, false);
         self.term = self.term.next(self.unit);
-        self.active_since = Some(ctx.now);
+        self.tenure.get_or_insert(Tenure::new(ctx.now));
         self.stats.activations += 1;
         if !self.complete {
             self.stats.incomplete_takeovers += 1;
@@ -201,7 +209,13 @@ impl Group {
         self.shared.set_writable(true);
         *ctx.status_due = true;
         ctx.event(Event::Switchover { group: self.id, reason, term: self.term });
-        self.facility.become_active(reason, ctx.now);
+        if again {
+            self.facility.keep_role("the other unit did not take over", ctx.now);
+        } else {
+            let previous = before.then_some(self.peer_unit);
+            let activation = Activation { reason, previous, term: self.term };
+            self.facility.become_active(activation, ctx.now);
+        }
         self.run_facility(ctx);
     }
 
@@ -235,7 +249,7 @@ impl Group {
         self.members.flush();
         self.receiver.forget();
         (self.role, self.handover, self.suspect) = (Role::Standby, None, false);
-        (self.active_since, self.complete) = (None, false);
+        (self.tenure, self.complete) = (None, false);
         self.stats.demotions += 1;
         *ctx.status_due = true;
         ctx.event(Event::Switchover { group: self.id, reason, term: self.term });
@@ -263,22 +277,21 @@ impl Group {
         }
     }
 
-    fn local_view(&self, ctx: &Context<'_>) -> LocalView {
-        let holds = self.receiver.holds();
-        let active_for = self.active_since.map_or(core::time::Duration::ZERO, |at| ctx.now.since(at));
+    fn local_view(&self) -> LocalView {
+        let claim = Claim {
+            term: self.term,
+            complete: self.complete,
+            lineage: self.lineage,
+            active_for: self.tenure.as_ref().and_then(Tenure::reported),
+            unit: self.unit,
+        };
         LocalView {
             unit: self.unit,
-            active: self.is_active(),
             state: self.facility.state(),
-            holds: if self.is_active() { self.term } else { holds.term },
-            holds_complete: self.is_active() || holds.complete,
-            claim: Claim {
-                term: self.term,
-                complete: self.complete,
-                lineage: self.lineage,
-                active_for,
-                unit: self.unit,
-            },
+            holds: self.holds().term,
+            holds_complete: self.holds().complete,
+            claim: self.is_active().then_some(claim),
+            maintenance: self.maintenance,
         }
     }
 
@@ -286,5 +299,25 @@ impl Group {
     pub(crate) fn handle_link_down(&mut self, link: LinkId, ctx: &mut Context<'_>) {
         self.active_link_down(link);
         self.standby_link_down(link, ctx);
+    }
+}
+
+fn peer_view(peer: &pb::GroupStatus, unit: crate::id::UnitId) -> PeerView {
+    let claim = Claim {
+        term: term_of(peer.term),
+        complete: peer.complete,
+        lineage: peer.lineage,
+        active_for: Tenure::from_millis(peer.active_for_ms),
+        unit,
+    };
+    PeerView {
+        unit,
+        state: RfState::from_number(peer.state).unwrap_or(RfState::NotKnown),
+        decided: peer.decided,
+        holds: term_of(peer.holds),
+        holds_complete: peer.holds_complete,
+        claim: peer.active.then_some(claim),
+        maintenance: peer.maintenance,
+        priority: peer.priority,
     }
 }

@@ -7,7 +7,7 @@ use crate::checkpoint::{Applied, StreamError};
 use crate::id::{ClientId, LinkId, Term};
 use crate::node::CommandError;
 use crate::node::output::Event;
-use crate::redundancy::{Gate, RfState};
+use crate::redundancy::{FallBack, Gate, RfState};
 use crate::time::Time;
 use crate::wire::{Body, pb, term_of};
 
@@ -258,7 +258,7 @@ impl Group {
     fn not_whole(&mut self, why: &str, ctx: &mut Context<'_>) {
         self.facility.set_gate(Gate::Synced, false, ctx.now);
         if self.facility.state() == RfState::StandbyHot {
-            self.facility.fall_back(RfState::StandbyColdBulk, why, ctx.now);
+            self.facility.fall_back(FallBack::ColdBulk, why.to_owned(), ctx.now);
         }
         self.run_facility(ctx);
     }

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Measures everything in one run and prints a table; see --help.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+usage() {
+  cat <<'TEXT'
+usage: scripts/bench.sh core [--quick] [--only SUITE]
+
+Builds the benchmark in release mode, runs every suite in one run on this machine, prints a table
+and writes it to target/bench/core.json. The yardstick is a real Redis: redis-server is installed
+if it is missing (Debian, as root), or the script says what to install.
+
+  core          the replication core and its links
+  --quick       100 000 entries instead of 1 000 000: about a tenth of the time, rough figures
+  --only SUITE  one suite; a row that is compared with another suite's row gets no verdict
+  --help        this text
+
+Nothing else should run meanwhile: the table names the load of the minute before.
+TEXT
+}
+
+die() {
+  echo "bench.sh: $*" >&2
+  exit 2
+}
+
+install_redis() {
+  command -v redis-server >/dev/null && return
+  if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
+    die "redis-server is missing; install it: sudo apt-get install redis-server"
+  fi
+  echo "== installing redis-server"
+  apt-get update -qq
+  # The service is not started: the benchmark runs processes of its own.
+  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends redis-server >/dev/null
+}
+
+main() {
+  local area="" args=()
+  while (($#)); do
+    case $1 in
+      --help | -h) usage && exit 0 ;;
+      --quick) args+=("$1") ;;
+      --only)
+        (($# > 1)) || die "--only needs the name of a suite"
+        args+=("$1" "$2")
+        shift
+        ;;
+      core) area=$1 ;;
+      *) usage >&2 && die "unknown argument: $1" ;;
+    esac
+    shift
+  done
+  [[ -n $area ]] || { usage >&2 && die "what to measure is missing: core"; }
+
+  install_redis
+  cd "$root"
+  export HA_BENCH_COMMIT
+  HA_BENCH_COMMIT=$(git describe --always --dirty 2>/dev/null || true)
+  echo "== building"
+  cargo build --release --locked -p ha-bench
+  "${CARGO_TARGET_DIR:-target}/release/ha-bench" "$area" "${args[@]}" --out "target/bench/$area.json"
+}
+
+main "$@"
