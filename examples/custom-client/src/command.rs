@@ -93,6 +93,9 @@ impl<'a> Words<'a> {
         if owner.len() > Mapping::OWNER_LIMIT {
             return Err(CommandError::Owner(owner.len()));
         }
+        if owner.chars().any(char::is_control) {
+            return Err(self.invalid("owner", &owner.escape_default().to_string()));
+        }
         let lifetime_s = match self.words.next() {
             Some(text) => self.parse_word("lifetime in seconds", text)?,
             None => 0,
@@ -110,8 +113,11 @@ impl<'a> Words<'a> {
     }
 
     fn parse_word<T: FromStr>(&self, what: &'static str, text: &str) -> Result<T, CommandError> {
-        let invalid = |_| CommandError::Invalid { what, text: text.to_owned(), usage: self.usage };
-        text.parse().map_err(invalid)
+        text.parse().map_err(|_| self.invalid(what, text))
+    }
+
+    fn invalid(&self, what: &'static str, text: &str) -> CommandError {
+        CommandError::Invalid { what, text: text.to_owned(), usage: self.usage }
     }
 
     fn end(mut self) -> Result<(), CommandError> {
@@ -169,5 +175,6 @@ mod tests {
         assert!(error("LIST all").contains("`all` is too much"));
         let owner = "o".repeat(Mapping::OWNER_LIMIT + 1);
         assert!(error(&format!("ADD tcp 1 10.0.0.5:80 {owner}")).contains("65 bytes"));
+        assert!(error("ADD tcp 1 10.0.0.5:80 \u{1b}[2J").contains("is no owner"));
     }
 }
