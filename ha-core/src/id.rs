@@ -138,11 +138,17 @@ pub struct Term {
 
 impl Term {
     /// The term below every activation: nobody was active yet.
-    pub const ZERO: Self = Self { counter: 0, unit: UnitId::new(0) };
+    pub const ZERO: Self = Self {
+        counter: 0,
+        unit: UnitId::new(0),
+    };
 
     /// The term of an activation by `unit` after everything up to `self` was seen.
     pub const fn next(self, unit: UnitId) -> Self {
-        Self { counter: self.counter.saturating_add(1), unit }
+        Self {
+            counter: self.counter.saturating_add(1),
+            unit,
+        }
     }
 }
 

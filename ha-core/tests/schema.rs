@@ -9,7 +9,11 @@ fn generated_messages_match_the_schema() {
     let files = protox::compile([root.join("proto/ha.proto")], [root.join("proto")]).unwrap();
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("schema");
     std::fs::create_dir_all(&out).unwrap();
-    prost_build::Config::new().bytes(["."]).out_dir(&out).compile_fds(files).unwrap();
+    prost_build::Config::new()
+        .bytes(["."])
+        .out_dir(&out)
+        .compile_fds(files)
+        .unwrap();
     let generated = std::fs::read_to_string(out.join("ha.rs")).unwrap();
     let committed = root.join("src/wire/generated.rs");
     if std::env::var_os("UPDATE_SCHEMA").is_some() {

@@ -10,22 +10,43 @@
 //! what the messages mean.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tls")]
+mod accept;
 mod backoff;
 mod error;
 mod fingerprint;
+pub mod frame;
+#[cfg(feature = "tls")]
+mod hello;
+#[cfg(feature = "tls")]
+mod identity;
 mod lane;
 mod limits;
 mod link;
 pub mod memory;
 pub mod metrics;
+#[cfg(feature = "quic")]
+mod quic;
 pub mod runtime;
+#[cfg(feature = "tcp")]
+mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
+#[cfg(feature = "tls")]
+pub use accept::TransportStats;
 pub use backoff::Backoff;
 pub use error::LinkError;
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
+#[cfg(feature = "tls")]
+pub use identity::{Identity, IdentityError, PeerTrust};
 pub use lane::Lane;
-pub use runtime::{BlockingNode, Node, NodeBuilder};
 pub use limits::{LaneLimits, LinkLimits, MESSAGE_OVERHEAD_BYTES};
 pub use link::{Link, LinkReceiver, LinkSender, PeerInfo};
+#[cfg(feature = "quic")]
+pub use quic::Quic;
+pub use runtime::{BlockingNode, Node, NodeBuilder};
+#[cfg(feature = "tcp")]
+pub use tcp::{DEFAULT_PORT, Tcp};
 pub use transport::{BoxFuture, Side, Transport};

@@ -39,6 +39,10 @@ pub struct LinkLimits {
     /// How long a full inbound queue holds back the peer before the link is closed with
     /// [`LinkError::ReceiverStalled`](crate::LinkError::ReceiverStalled); 5 s.
     pub stall_timeout: Duration,
+    /// How long a silent peer is believed in: without any packet on QUIC, without acknowledgement
+    /// of what was sent on TCP; 10 s. A backstop: the keepalive of the redundancy facility is
+    /// faster.
+    pub idle_timeout: Duration,
     /// Most connections that may be in their handshake at once; 64. One more pushes out the oldest,
     /// strangers' before those from the peer's own address.
     pub max_handshakes: usize,
@@ -72,6 +76,7 @@ impl Default for LinkLimits {
             handshake_timeout: Duration::from_secs(5),
             close_timeout: Duration::from_secs(2),
             stall_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(10),
             max_handshakes: 64,
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::error::LinkError;
 use crate::limits::LinkLimits;
-use crate::link::shared::{Shared, Work};
+use crate::link::shared::{Shared, WakeUps, Work};
 use crate::link::{Link, PeerInfo};
 use crate::transport::{BoxFuture, Side, Transport};
 
@@ -64,8 +64,8 @@ impl Memory {
         if state.cut {
             return Err(LinkError::lost("the path is cut"));
         }
-        let near = Shared::new(self.peer_info(), self.limits);
-        let far = Shared::new(self.peer_info(), self.limits);
+        let near = Shared::new(self.peer_info(), self.limits, WakeUps::Shared);
+        let far = Shared::new(self.peer_info(), self.limits, WakeUps::Shared);
         state.links.retain(|link| link.strong_count() > 0);
         state
             .links

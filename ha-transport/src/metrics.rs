@@ -88,14 +88,26 @@ fn describe_node() {
     let counters = [
         (PEER_LOST, "times the peer was declared lost"),
         (PAUSES, "times this process did not run for a while"),
-        (SWITCHOVERS, "times this unit took up or gave up the active role"),
-        (INCOMPLETE_TAKEOVERS, "takeovers without having been STANDBY HOT"),
+        (
+            SWITCHOVERS,
+            "times this unit took up or gave up the active role",
+        ),
+        (
+            INCOMPLETE_TAKEOVERS,
+            "takeovers without having been STANDBY HOT",
+        ),
         (DUAL_ACTIVE, "times both units were active"),
         (FENCED, "things of an earlier term that were refused"),
         (SYNCS, "streams of state that began"),
         (SYNC_FAILURES, "streams of state that failed"),
-        (DIGEST_MISMATCHES, "digests or audits that found a difference"),
-        (CLIENT_MISSES, "clients that failed or missed a notification"),
+        (
+            DIGEST_MISMATCHES,
+            "digests or audits that found a difference",
+        ),
+        (
+            CLIENT_MISSES,
+            "clients that failed or missed a notification",
+        ),
     ];
     for (name, text) in counters {
         describe_counter!(name, Unit::Count, text);
@@ -103,5 +115,9 @@ fn describe_node() {
     describe_gauge!(PEER_UP, Unit::Count, "1 while the peer is heard");
     describe_gauge!(STATE, Unit::Count, "state by its IOS number, 13 is ACTIVE");
     describe_histogram!(SYNC_SECONDS, Unit::Seconds, "time of a sync");
-    describe_histogram!(STALENESS, Unit::Seconds, "age of what the standby acknowledges");
+    describe_histogram!(
+        STALENESS,
+        Unit::Seconds,
+        "age of what the standby acknowledges"
+    );
 }

@@ -32,7 +32,10 @@ struct Chunk {
 
 /// How much one chunk of a bulk sync holds. Small enough that reading it holds a table lock only
 /// shortly, large enough that its overhead vanishes.
-pub(crate) const CHUNK: Budget = Budget { bytes: 64 * 1024, entries: 4096 };
+pub(crate) const CHUNK: Budget = Budget {
+    bytes: 64 * 1024,
+    entries: 4096,
+};
 
 impl Bulk {
     pub(crate) fn new(id: u64, clients: Vec<usize>) -> Self {
@@ -91,7 +94,13 @@ impl Bulk {
             after,
             ..pb::BulkChunk::default()
         };
-        self.chunks.push_back(Chunk { number: self.next, place, from, to, bytes });
+        self.chunks.push_back(Chunk {
+            number: self.next,
+            place,
+            from,
+            to,
+            bytes,
+        });
         self.in_flight_bytes += bytes;
         self.next += 1;
         self.at = if done { (place + 1, 0) } else { (place, to) };
@@ -101,7 +110,9 @@ impl Bulk {
     /// Chunks before `next` are applied.
     pub(crate) fn settle(&mut self, next: u64, members: &mut Members) {
         while self.chunks.front().is_some_and(|chunk| chunk.number < next) {
-            let Some(chunk) = self.chunks.pop_front() else { break };
+            let Some(chunk) = self.chunks.pop_front() else {
+                break;
+            };
             self.in_flight_bytes -= chunk.bytes;
             let ledger = &mut members.at_mut(self.clients[chunk.place]).ledger;
             ledger.announce_range(chunk.from, chunk.to);

@@ -131,7 +131,11 @@ pub struct FlushPolicy {
 
 impl Default for FlushPolicy {
     fn default() -> Self {
-        Self { max_entries: 4096, max_bytes: 256 * 1024, max_age: Duration::from_millis(10) }
+        Self {
+            max_entries: 4096,
+            max_bytes: 256 * 1024,
+            max_age: Duration::from_millis(10),
+        }
     }
 }
 

@@ -65,14 +65,20 @@ pub(crate) struct Collected {
 }
 
 /// How much a part of a batch may hold.
-const PART: Budget = Budget { bytes: 256 * 1024, entries: 16 * 1024 };
+const PART: Budget = Budget {
+    bytes: 256 * 1024,
+    entries: 16 * 1024,
+};
 
 /// Marks taken at once.
 const STEP: usize = 1024;
 
 impl Collector {
     pub(crate) fn new(members: &Members, now: Time) -> Self {
-        let plans = members.iter().map(|member| Plan::new(member, now)).collect();
+        let plans = members
+            .iter()
+            .map(|member| Plan::new(member, now))
+            .collect();
         Self {
             plans,
             barriers: Vec::new(),
@@ -91,7 +97,11 @@ impl Collector {
 
     /// When [`look`](Self::look) is due next.
     pub(crate) fn next_due(&self) -> Time {
-        self.plans.iter().map(|plan| plan.due).min().unwrap_or(Time::from_nanos(u64::MAX))
+        self.plans
+            .iter()
+            .map(|plan| plan.due)
+            .min()
+            .unwrap_or(Time::from_nanos(u64::MAX))
     }
 
     /// Whether there is something to collect, transactions aside.
@@ -123,7 +133,10 @@ impl Collector {
     }
 
     pub(crate) fn take_barriers(&mut self) -> Vec<CommitSender> {
-        self.barriers.drain(..).map(|barrier| barrier.commit).collect()
+        self.barriers
+            .drain(..)
+            .map(|barrier| barrier.commit)
+            .collect()
     }
 
     /// Collects one batch of about `room` bytes at most, transactions aside.
@@ -134,13 +147,20 @@ impl Collector {
         room: usize,
         now: Time,
     ) -> Collected {
-        let mut batch = Collected { since: now, ..Collected::default() };
+        let mut batch = Collected {
+            since: now,
+            ..Collected::default()
+        };
         batch.forced = core::mem::take(&mut self.forced);
         let mut gate = shared.collect();
         let touched = sort(gate.take_slots(), members);
         batch.commits = gate.take_commits();
         for commit in gate.take_barriers() {
-            let passes = self.plans.iter().map(|plan| 1 + u8::from(plan.cursor != 0)).collect();
+            let passes = self
+                .plans
+                .iter()
+                .map(|plan| 1 + u8::from(plan.cursor != 0))
+                .collect();
             self.barriers.push(Barrier { commit, passes });
         }
         batch.transactions = !touched.is_empty();
@@ -175,7 +195,10 @@ impl Collector {
             self.parts.push_back(batch);
         }
         if self.parts.is_empty() {
-            self.parts.push_back(pb::Batch { number, ..pb::Batch::default() });
+            self.parts.push_back(pb::Batch {
+                number,
+                ..pb::Batch::default()
+            });
         }
         if let Some(last) = self.parts.back_mut() {
             (last.digests, last.complete) = (digests, complete);
@@ -233,7 +256,10 @@ impl Collector {
         batch: &mut Collected,
     ) {
         let all = !self.barriers.is_empty();
-        let mut left = Budget { bytes: room.min(PART.bytes), entries: PART.entries };
+        let mut left = Budget {
+            bytes: room.min(PART.bytes),
+            entries: PART.entries,
+        };
         for index in 0..self.plans.len() {
             let plan = &mut self.plans[index];
             if !(all || plan.wanted || plan.passing) {
@@ -255,7 +281,10 @@ impl Collector {
 
     fn close_part(&mut self, members: &mut Members, batch: &mut Collected) {
         let mut sections = Vec::new();
-        for (index, member) in (0..).zip(members.iter_mut()).filter(|(_, m)| !m.builder.is_empty()) {
+        for (index, member) in (0..)
+            .zip(members.iter_mut())
+            .filter(|(_, m)| !m.builder.is_empty())
+        {
             let (bytes, entries) = (member.builder.bytes(), member.builder.entries());
             self.plans[index].observe(bytes, entries);
             batch.bytes += bytes;
@@ -269,10 +298,13 @@ impl Collector {
     }
 
     fn pass_barriers(&mut self, batch: &mut Collected) {
-        let (passed, waiting) =
-            core::mem::take(&mut self.barriers).into_iter().partition(Barrier::is_passed);
+        let (passed, waiting) = core::mem::take(&mut self.barriers)
+            .into_iter()
+            .partition(Barrier::is_passed);
         self.barriers = waiting;
-        batch.commits.extend(passed.into_iter().map(|barrier| barrier.commit));
+        batch
+            .commits
+            .extend(passed.into_iter().map(|barrier| barrier.commit));
     }
 }
 
@@ -291,7 +323,10 @@ impl Collected {
     fn note(&mut self, index: usize, slots: &[Slot]) {
         let place = u16::try_from(index).unwrap_or(u16::MAX);
         self.slots.extend(slots.iter().map(|slot| (place, *slot)));
-        if !slots.is_empty() && self.touched.last() != Some(&index) && !self.touched.contains(&index) {
+        if !slots.is_empty()
+            && self.touched.last() != Some(&index)
+            && !self.touched.contains(&index)
+        {
             self.touched.push(index);
         }
     }
@@ -352,7 +387,10 @@ fn flush(
             return false;
         }
         scratch.clear();
-        let ended = member.client.dirty().collect(&mut plan.cursor, scratch, STEP);
+        let ended = member
+            .client
+            .dirty()
+            .collect(&mut plan.cursor, scratch, STEP);
         // What a transaction of this batch already carries waits for the next one.
         let dirty = member.client.dirty();
         scratch.retain(|slot| {
@@ -379,9 +417,15 @@ fn flush(
 
 /// Sorts touched slots by place of the client and slot, without duplicates.
 fn sort(slots: Vec<(crate::id::ClientId, Slot)>, members: &Members) -> Vec<(u16, Slot)> {
-    let place = |id| members.index_of(id).and_then(|index| u16::try_from(index).ok());
-    let mut places: Vec<(u16, Slot)> =
-        slots.into_iter().filter_map(|(id, slot)| Some((place(id)?, slot))).collect();
+    let place = |id| {
+        members
+            .index_of(id)
+            .and_then(|index| u16::try_from(index).ok())
+    };
+    let mut places: Vec<(u16, Slot)> = slots
+        .into_iter()
+        .filter_map(|(id, slot)| Some((place(id)?, slot)))
+        .collect();
     places.sort_unstable();
     places.dedup();
     places

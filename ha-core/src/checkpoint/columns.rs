@@ -130,7 +130,9 @@ impl EntryWriter<'_> {
         let value = &values[self.value_from..];
         match self.purpose {
             Purpose::Changes => self.ledger.sent(self.slot, key, value),
-            Purpose::Bulk => self.ledger.sent_in_bulk(self.slot, key.unwrap_or_default(), value),
+            Purpose::Bulk => self
+                .ledger
+                .sent_in_bulk(self.slot, key.unwrap_or_default(), value),
             Purpose::Audit => {
                 self.ledger.audit(self.slot, key.unwrap_or_default(), value);
                 self.out.drop_last(self.key_from, self.value_from);
@@ -157,7 +159,10 @@ impl SectionBuilder {
 
     /// Encoded size, about: contents plus two bytes an entry for gaps and lengths.
     pub(crate) fn bytes(&self) -> usize {
-        self.puts.keys.len() + self.puts.values.len() + self.updates.values.len() + 2 * self.entries()
+        self.puts.keys.len()
+            + self.puts.values.len()
+            + self.updates.values.len()
+            + 2 * self.entries()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -166,13 +171,21 @@ impl SectionBuilder {
 
     #[inline]
     fn buffers(&mut self, with_key: bool) -> (&mut Vec<u8>, &mut Vec<u8>) {
-        let columns = if with_key { &mut self.puts } else { &mut self.updates };
+        let columns = if with_key {
+            &mut self.puts
+        } else {
+            &mut self.updates
+        };
         (&mut columns.keys, &mut columns.values)
     }
 
     #[inline]
     fn push(&mut self, slot: Slot, key_len: Option<usize>, value_len: usize) {
-        let columns = if key_len.is_some() { &mut self.puts } else { &mut self.updates };
+        let columns = if key_len.is_some() {
+            &mut self.puts
+        } else {
+            &mut self.updates
+        };
         columns.slots.push(slot);
         if let Some(len) = key_len {
             columns.key_len.push(len);
@@ -343,7 +356,13 @@ impl CheckedColumns {
     pub(crate) fn new(columns: pb::Columns, with_keys: bool) -> Result<Self, LimitError> {
         let slots = slots_of(&columns.slot_gap)?;
         let key_ends = if with_keys {
-            Ends::new(&columns.key_len, slots.len(), columns.keys.len(), limits::MAX_KEY_BYTES, "key_len")?
+            Ends::new(
+                &columns.key_len,
+                slots.len(),
+                columns.keys.len(),
+                limits::MAX_KEY_BYTES,
+                "key_len",
+            )?
         } else if columns.key_len.is_empty() && columns.keys.is_empty() {
             Ends::default()
         } else {
@@ -356,13 +375,22 @@ impl CheckedColumns {
             limits::MAX_VALUE_BYTES,
             "value_len",
         )?;
-        Ok(Self { slots, key_ends, keys: columns.keys, value_ends, values: columns.values })
+        Ok(Self {
+            slots,
+            key_ends,
+            keys: columns.keys,
+            value_ends,
+            values: columns.values,
+        })
     }
 
     #[inline]
     pub(crate) fn at(&self, i: usize) -> (Slot, &[u8], &[u8]) {
         let key = self.key_ends.range(i).map_or(&[][..], |r| &self.keys[r]);
-        let value = self.value_ends.range(i).map_or(&[][..], |r| &self.values[r]);
+        let value = self
+            .value_ends
+            .range(i)
+            .map_or(&[][..], |r| &self.values[r]);
         (self.slots[i], key, value)
     }
 
@@ -401,7 +429,11 @@ pub(crate) fn slots_of(gaps: &[u32]) -> Result<Vec<Slot>, LimitError> {
             if slot < Slot::LIMIT {
                 Ok(Slot::new(slot))
             } else {
-                Err(LimitError::new("slot", slot as usize, Slot::LIMIT as usize - 1))
+                Err(LimitError::new(
+                    "slot",
+                    slot as usize,
+                    Slot::LIMIT as usize - 1,
+                ))
             }
         })
         .collect()
@@ -445,7 +477,11 @@ impl Ends {
         } else {
             return Err(LimitError::new(what, lengths.len(), count));
         };
-        if sum == total { Ok(ends) } else { Err(LimitError::new(what, sum, total)) }
+        if sum == total {
+            Ok(ends)
+        } else {
+            Err(LimitError::new(what, sum, total))
+        }
     }
 
     #[inline]

@@ -58,13 +58,18 @@ impl Flight {
 
     /// Whether the batches after `applied` are all still known here.
     pub(crate) fn covers(&self, applied: u64) -> bool {
-        let settled = self.batches.front().map_or(self.last, |first| first.number - 1);
+        let settled = self
+            .batches
+            .front()
+            .map_or(self.last, |first| first.number - 1);
         (settled..=self.last).contains(&applied)
     }
 
     /// Removes the batches up to `applied`.
     pub(crate) fn settle(&mut self, applied: u64) -> Vec<InFlight> {
-        let settled = self.batches.partition_point(|batch| batch.number <= applied);
+        let settled = self
+            .batches
+            .partition_point(|batch| batch.number <= applied);
         let settled: Vec<_> = self.batches.drain(..settled).collect();
         self.bytes -= settled.iter().map(|batch| batch.bytes).sum::<usize>();
         settled

@@ -71,7 +71,9 @@ impl Ledger {
     /// The active: a key that the standby knows.
     #[inline]
     pub(crate) fn is_announced(&self, slot: Slot) -> bool {
-        self.rows.get(slot.index() as usize).is_some_and(|row| row.known == Known::Yes)
+        self.rows
+            .get(slot.index() as usize)
+            .is_some_and(|row| row.known == Known::Yes)
     }
 
     /// The active: an entry goes into a batch.
@@ -83,7 +85,11 @@ impl Ledger {
     /// The active: an entry goes into a bulk chunk.
     #[inline]
     pub(crate) fn sent_in_bulk(&mut self, slot: Slot, key: &[u8], value: &[u8]) {
-        let known = if self.is_announced(slot) { Known::Yes } else { Known::InFlight };
+        let known = if self.is_announced(slot) {
+            Known::Yes
+        } else {
+            Known::InFlight
+        };
         self.set(slot, Some(key), value, known);
     }
 
@@ -106,7 +112,9 @@ impl Ledger {
 
     /// The active: an entry is gone. Returns whether the standby must be told.
     pub(crate) fn forget(&mut self, slot: Slot) -> bool {
-        let Some(row) = self.rows.get_mut(slot.index() as usize) else { return false };
+        let Some(row) = self.rows.get_mut(slot.index() as usize) else {
+            return false;
+        };
         let old = core::mem::take(row);
         if old.is_live() {
             self.sum = self.sum.wrapping_sub(old.hash());
@@ -138,7 +146,9 @@ impl Ledger {
     /// The standby: whether the slot holds an entry.
     #[inline]
     pub(crate) fn is_live(&self, slot: Slot) -> bool {
-        self.rows.get(slot.index() as usize).is_some_and(Row::is_live)
+        self.rows
+            .get(slot.index() as usize)
+            .is_some_and(Row::is_live)
     }
 
     /// The standby: the batch that last changed the slot; 0 if none since the stamps were reset.
@@ -149,18 +159,27 @@ impl Ledger {
 
     /// The standby: live slots of a range.
     pub(crate) fn live_in(&self, from: u32, to: u32) -> impl Iterator<Item = Slot> + '_ {
-        (from..to.min(self.bound())).map(Slot::new).filter(|slot| self.is_live(*slot))
+        (from..to.min(self.bound()))
+            .map(Slot::new)
+            .filter(|slot| self.is_live(*slot))
     }
 
     /// Begins to compare what the table holds from `from` on with what was noted of it.
     pub(crate) fn begin_audit(&mut self, from: u32) {
-        self.audit = Audit { next: from, differing: Vec::new() };
+        self.audit = Audit {
+            next: from,
+            differing: Vec::new(),
+        };
     }
 
     /// Compares the next entry, in slot order.
     pub(crate) fn audit(&mut self, slot: Slot, key: &[u8], value: &[u8]) {
         self.audit_gap(slot.index());
-        let noted = self.rows.get(slot.index() as usize).copied().unwrap_or_default();
+        let noted = self
+            .rows
+            .get(slot.index() as usize)
+            .copied()
+            .unwrap_or_default();
         if noted.key != key_hash(slot, key) || noted.value != value_hash(slot, value) {
             self.audit.differing.push(slot);
         }

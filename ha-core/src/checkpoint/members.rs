@@ -29,7 +29,9 @@ pub(crate) struct Member {
 impl Members {
     pub(crate) fn new(mut clients: Vec<Arc<dyn CheckpointClient>>) -> Self {
         clients.sort_by_key(|client| client.descriptor().id);
-        Self { list: clients.into_iter().map(Member::new).collect() }
+        Self {
+            list: clients.into_iter().map(Member::new).collect(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -104,7 +106,11 @@ impl Member {
     }
 
     pub(crate) fn digest(&self) -> pb::Digest {
-        pb::Digest { client: self.number(), sum: self.ledger.sum(), entries: self.ledger.entries() }
+        pb::Digest {
+            client: self.number(),
+            sum: self.ledger.sum(),
+            entries: self.ledger.entries(),
+        }
     }
 
     /// Collects marked slots; returns how many were written before the sink was full.
@@ -122,7 +128,11 @@ impl Member {
     /// Compares up to `slots` slots of the table with the ledger; returns those that differ.
     pub(crate) fn audit(&mut self, slots: u32) -> Vec<Slot> {
         let bound = self.client.slot_bound().max(self.ledger.bound());
-        let from = if self.audit_at >= bound { 0 } else { self.audit_at };
+        let from = if self.audit_at >= bound {
+            0
+        } else {
+            self.audit_at
+        };
         let to = from.saturating_add(slots).min(bound);
         let client = Arc::clone(&self.client);
         self.ledger.begin_audit(from);
@@ -151,5 +161,8 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    const UNLIMITED: Self = Self { bytes: usize::MAX, entries: usize::MAX };
+    const UNLIMITED: Self = Self {
+        bytes: usize::MAX,
+        entries: usize::MAX,
+    };
 }

@@ -49,8 +49,12 @@ pub(crate) struct Holds {
 }
 
 impl Holds {
-    pub(crate) const NOTHING: Self =
-        Self { term: Term::ZERO, incarnation: 0, lineage: 0, complete: false };
+    pub(crate) const NOTHING: Self = Self {
+        term: Term::ZERO,
+        incarnation: 0,
+        lineage: 0,
+        complete: false,
+    };
 }
 
 #[derive(Default)]
@@ -158,7 +162,11 @@ impl Receiver {
 
     /// Forgets whose state this unit holds; the tables are flushed by the caller.
     pub(crate) fn forget(&mut self) {
-        *self = Self { sync: self.sync, check_digests: self.check_digests, ..Self::new() };
+        *self = Self {
+            sync: self.sync,
+            check_digests: self.check_digests,
+            ..Self::new()
+        };
     }
 
     /// Whether the stream of the current sync has begun.
@@ -177,7 +185,12 @@ impl Receiver {
     }
 
     /// Begins a new sync: what to ask the active for.
-    pub(crate) fn request(&mut self, group: u32, term: Term, resync: &[ClientId]) -> pb::SyncRequest {
+    pub(crate) fn request(
+        &mut self,
+        group: u32,
+        term: Term,
+        resync: &[ClientId],
+    ) -> pb::SyncRequest {
         self.sync += 1;
         self.begun = false;
         self.staged = None;
@@ -213,14 +226,24 @@ impl Receiver {
             self.applied = begin.base;
             self.holds.complete = false;
         } else if begin.base != self.applied {
-            return Err(StreamError::Base { base: begin.base, applied: self.applied });
+            return Err(StreamError::Base {
+                base: begin.base,
+                applied: self.applied,
+            });
         }
         if self.bulk.id != begin.bulk || begin.mode() == pb::SyncMode::Full {
-            self.bulk = Bulk { id: begin.bulk, ..Bulk::default() };
+            self.bulk = Bulk {
+                id: begin.bulk,
+                ..Bulk::default()
+            };
         }
         let complete = self.holds.complete && begin.bulk == 0;
-        self.holds =
-            Holds { term, incarnation: begin.incarnation, lineage: begin.lineage, complete };
+        self.holds = Holds {
+            term,
+            incarnation: begin.incarnation,
+            lineage: begin.lineage,
+            complete,
+        };
         self.begun = true;
         Ok(())
     }
@@ -233,7 +256,10 @@ impl Receiver {
     ) -> Result<Applied, StreamError> {
         let expected = self.applied + 1;
         if batch.number != expected {
-            return Err(StreamError::Order { expected, got: batch.number });
+            return Err(StreamError::Order {
+                expected,
+                got: batch.number,
+            });
         }
         self.stage(batch.number, batch.sections, members)?;
         if batch.more {
@@ -262,7 +288,10 @@ impl Receiver {
         }
         let expected = self.bulk.next + self.bulk.waiting.len() as u64;
         if chunk.number != expected {
-            return Err(StreamError::ChunkOrder { expected, got: chunk.number });
+            return Err(StreamError::ChunkOrder {
+                expected,
+                got: chunk.number,
+            });
         }
         self.bulk.waiting_bytes += chunk_bytes(&chunk);
         if self.bulk.waiting_bytes > limits::MAX_STAGED_BYTES {
@@ -281,12 +310,21 @@ impl Receiver {
 
     /// The acknowledgement of batches.
     pub(crate) fn ack(&self, group: u32) -> pb::Ack {
-        pb::Ack { group, sync: self.sync, applied: self.applied }
+        pb::Ack {
+            group,
+            sync: self.sync,
+            applied: self.applied,
+        }
     }
 
     /// The acknowledgement of chunks.
     pub(crate) fn bulk_ack(&self, group: u32) -> pb::BulkAck {
-        pb::BulkAck { group, sync: self.sync, next: self.bulk.next, bulk: self.bulk.id }
+        pb::BulkAck {
+            group,
+            sync: self.sync,
+            next: self.bulk.next,
+            bulk: self.bulk.id,
+        }
     }
 
     fn stage(
@@ -295,12 +333,15 @@ impl Receiver {
         sections: Vec<pb::Section>,
         members: &Members,
     ) -> Result<(), StreamError> {
-        let staged = self.staged.get_or_insert(StagedBatch { number, sections: Vec::new(), bytes: 0 });
+        let staged = self.staged.get_or_insert(StagedBatch {
+            number,
+            sections: Vec::new(),
+            bytes: 0,
+        });
         for section in sections {
             staged.bytes += section_bytes(&section);
             if staged.bytes > limits::MAX_STAGED_BYTES {
-                let error =
-                    LimitError::new("staged batch", staged.bytes, limits::MAX_STAGED_BYTES);
+                let error = LimitError::new("staged batch", staged.bytes, limits::MAX_STAGED_BYTES);
                 return Err(error.into());
             }
             staged.sections.push(CheckedSection::new(section, members)?);
@@ -311,7 +352,9 @@ impl Receiver {
     /// First every client checks and decodes, then every client installs, so that a batch becomes
     /// visible whole or not at all.
     fn apply_staged(&mut self, members: &mut Members) -> Result<Applied, StreamError> {
-        let Some(batch) = self.staged.take() else { return Ok(Applied::default()) };
+        let Some(batch) = self.staged.take() else {
+            return Ok(Applied::default());
+        };
         let mut staged: Vec<(usize, Staged)> = Vec::with_capacity(batch.sections.len());
         for section in &batch.sections {
             staged.push((section.index, stage_one(members, section)?));
@@ -337,7 +380,12 @@ impl Receiver {
                 .is_some_and(|index| members.at(index).digest() != **digest)
         };
         let known = |digest: &pb::Digest| members.index_of_number(digest.client);
-        digests.iter().filter(differs).filter_map(known).map(|i| members.at(i).id()).collect()
+        digests
+            .iter()
+            .filter(differs)
+            .filter_map(known)
+            .map(|i| members.at(i).id())
+            .collect()
     }
 
     fn drain_chunks(
@@ -345,8 +393,15 @@ impl Receiver {
         members: &mut Members,
         applied: &mut Applied,
     ) -> Result<(), StreamError> {
-        while self.bulk.waiting.front().is_some_and(|chunk| chunk.after <= self.applied) {
-            let Some(chunk) = self.bulk.waiting.pop_front() else { break };
+        while self
+            .bulk
+            .waiting
+            .front()
+            .is_some_and(|chunk| chunk.after <= self.applied)
+        {
+            let Some(chunk) = self.bulk.waiting.pop_front() else {
+                break;
+            };
             self.bulk.waiting_bytes -= chunk_bytes(&chunk);
             applied.entries += apply_chunk(chunk, members)?;
             applied.chunks = true;
@@ -360,18 +415,29 @@ impl CheckedSection {
     fn new(section: pb::Section, members: &Members) -> Result<Self, StreamError> {
         let index = members
             .index_of_number(section.client)
-            .ok_or(StreamError::UnknownClient { client: section.client })?;
+            .ok_or(StreamError::UnknownClient {
+                client: section.client,
+            })?;
         let entries = section.removed_gap.len()
             + section.puts.as_ref().map_or(0, |puts| puts.slot_gap.len())
-            + section.updates.as_ref().map_or(0, |updates| updates.slot_gap.len());
+            + section
+                .updates
+                .as_ref()
+                .map_or(0, |updates| updates.slot_gap.len());
         if entries > limits::MAX_ENTRIES {
             return Err(LimitError::new("entries", entries, limits::MAX_ENTRIES).into());
         }
         Ok(Self {
             index,
             removed: slots_of(&section.removed_gap)?,
-            puts: section.puts.map(|puts| CheckedColumns::new(puts, true)).transpose()?,
-            updates: section.updates.map(|u| CheckedColumns::new(u, false)).transpose()?,
+            puts: section
+                .puts
+                .map(|puts| CheckedColumns::new(puts, true))
+                .transpose()?,
+            updates: section
+                .updates
+                .map(|u| CheckedColumns::new(u, false))
+                .transpose()?,
         })
     }
 }
@@ -385,11 +451,14 @@ fn stage_one(members: &Members, section: &CheckedSection) -> Result<Staged, Stre
         puts: section.puts.as_ref(),
         updates: section.updates.as_ref(),
     };
-    member.client.stage(&changes).map_err(|cause| StreamError::Apply {
-        client: member.id(),
-        name: member.descriptor().name.clone(),
-        cause,
-    })
+    member
+        .client
+        .stage(&changes)
+        .map_err(|cause| StreamError::Apply {
+            client: member.id(),
+            name: member.descriptor().name.clone(),
+            cause,
+        })
 }
 
 /// Notes applied changes in the ledger; returns how many.
@@ -418,12 +487,19 @@ fn note(members: &mut Members, section: &CheckedSection, stamp: u64) -> u64 {
 fn apply_chunk(chunk: pb::BulkChunk, members: &mut Members) -> Result<u64, StreamError> {
     let index = members
         .index_of_number(chunk.client)
-        .ok_or(StreamError::UnknownClient { client: chunk.client })?;
+        .ok_or(StreamError::UnknownClient {
+            client: chunk.client,
+        })?;
     let mut puts = CheckedColumns::new(chunk.entries.unwrap_or_default(), true)?;
     let ledger = &members.at(index).ledger;
     let removed = stale_in(ledger, chunk.from, chunk.to, chunk.after, &puts.slots);
     puts.retain(|slot| ledger.stamp_of(slot) <= chunk.after);
-    let section = CheckedSection { index, removed, puts: Some(puts), updates: None };
+    let section = CheckedSection {
+        index,
+        removed,
+        puts: Some(puts),
+        updates: None,
+    };
     let staged = stage_one(members, &section)?;
     members.at(index).client.apply(staged);
     Ok(note(members, &section, chunk.after))
@@ -447,11 +523,15 @@ fn stale_in(
 
 fn section_bytes(section: &pb::Section) -> usize {
     let columns = |c: &Option<pb::Columns>| {
-        c.as_ref().map_or(0, |c| c.keys.len() + c.values.len() + 12 * c.slot_gap.len())
+        c.as_ref()
+            .map_or(0, |c| c.keys.len() + c.values.len() + 12 * c.slot_gap.len())
     };
     columns(&section.puts) + columns(&section.updates) + 4 * section.removed_gap.len()
 }
 
 fn chunk_bytes(chunk: &pb::BulkChunk) -> usize {
-    chunk.entries.as_ref().map_or(0, |c| c.keys.len() + c.values.len() + 12 * c.slot_gap.len())
+    chunk
+        .entries
+        .as_ref()
+        .map_or(0, |c| c.keys.len() + c.values.len() + 12 * c.slot_gap.len())
 }

@@ -18,7 +18,7 @@ use super::flight::{Flight, InFlight};
 use super::members::Members;
 use super::shared::Shared;
 use crate::id::{ClientId, LinkId, Slot, Term};
-use crate::sync::{Committed, CommitError, CommitSender};
+use crate::sync::{CommitError, CommitSender, Committed};
 use crate::time::Time;
 use crate::wire::{Body, pb};
 
@@ -124,7 +124,9 @@ impl Sender {
             && self.bulk.is_none()
             && !self.collector.has_work()
             && !self.shared.has_pending()
-            && members.iter().all(|member| member.client.dirty().is_empty())
+            && members
+                .iter()
+                .all(|member| member.client.dirty().is_empty())
     }
 
     /// Whether the stream reached the point where the standby is whole.
@@ -134,7 +136,10 @@ impl Sender {
 
     /// Bytes of batches and chunks in flight, and what the standby granted for each.
     pub(crate) fn credit(&self) -> [(usize, usize); 2] {
-        let windows = self.stream.as_ref().map_or((0, 0), |s| (s.changes_window, s.bulk_window));
+        let windows = self
+            .stream
+            .as_ref()
+            .map_or((0, 0), |s| (s.changes_window, s.bulk_window));
         let bulk = self.bulk.as_ref().map_or(0, Bulk::in_flight_bytes);
         [(self.flight.bytes(), windows.0), (bulk, windows.1)]
     }
@@ -164,7 +169,11 @@ impl Sender {
             announce: false,
         });
         self.collector.begin_pass();
-        let mode = if resumable { pb::SyncMode::Delta } else { pb::SyncMode::Full };
+        let mode = if resumable {
+            pb::SyncMode::Delta
+        } else {
+            pb::SyncMode::Full
+        };
         Body::SyncBegin(self.begin(mode))
     }
 
@@ -221,16 +230,24 @@ impl Sender {
 
     /// Another sender takes this one's place: open commits go on waiting.
     pub(crate) fn hand_on(&mut self) {
-        let mut commits: Vec<CommitSender> =
-            self.flight.take_all().into_iter().flat_map(|batch| batch.commits).collect();
+        let mut commits: Vec<CommitSender> = self
+            .flight
+            .take_all()
+            .into_iter()
+            .flat_map(|batch| batch.commits)
+            .collect();
         commits.extend(self.collector.take_barriers());
         self.shared.put_back([], commits);
     }
 
     /// The unit gives the role up: nobody will learn what became of open commits.
     pub(crate) fn abandon(&mut self) {
-        let mut commits: Vec<CommitSender> =
-            self.flight.take_all().into_iter().flat_map(|batch| batch.commits).collect();
+        let mut commits: Vec<CommitSender> = self
+            .flight
+            .take_all()
+            .into_iter()
+            .flat_map(|batch| batch.commits)
+            .collect();
         commits.extend(self.collector.take_barriers());
         let mut gate = self.shared.collect();
         gate.take_slots();
@@ -244,7 +261,11 @@ impl Sender {
 
     /// Batches up to `applied` are applied. Returns the age of the oldest, for staleness.
     pub(crate) fn acknowledged(&mut self, ack: &pb::Ack) -> Option<Time> {
-        if self.stream.as_ref().is_none_or(|stream| stream.sync != ack.sync) {
+        if self
+            .stream
+            .as_ref()
+            .is_none_or(|stream| stream.sync != ack.sync)
+        {
             return None;
         }
         let settled = self.flight.settle(ack.applied);
@@ -257,10 +278,16 @@ impl Sender {
 
     /// Chunks before `next` are applied.
     pub(crate) fn bulk_acknowledged(&mut self, ack: &pb::BulkAck, members: &mut Members) {
-        if self.stream.as_ref().is_none_or(|stream| stream.sync != ack.sync) {
+        if self
+            .stream
+            .as_ref()
+            .is_none_or(|stream| stream.sync != ack.sync)
+        {
             return;
         }
-        let Some(bulk) = self.bulk.as_mut().filter(|bulk| bulk.id() == ack.bulk) else { return };
+        let Some(bulk) = self.bulk.as_mut().filter(|bulk| bulk.id() == ack.bulk) else {
+            return;
+        };
         bulk.open();
         bulk.settle(ack.next, members);
         if bulk.is_done() {
@@ -293,7 +320,8 @@ impl Sender {
             return Some((link, Body::SyncBegin(self.begin(pb::SyncMode::Delta))));
         }
         let part = self.poll_part(members, now);
-        part.or_else(|| self.poll_chunk(members)).map(|body| (link, body))
+        part.or_else(|| self.poll_chunk(members))
+            .map(|body| (link, body))
     }
 
     /// Compares part of each table with what was sent; marks what differs (a lost mark).
@@ -320,7 +348,11 @@ impl Sender {
             return Some(self.send_part(part));
         }
         let stream = self.stream.as_ref()?;
-        let window = if self.keep_credit { stream.changes_window } else { usize::MAX };
+        let window = if self.keep_credit {
+            stream.changes_window
+        } else {
+            usize::MAX
+        };
         let completes = stream.catching_up && self.bulk.is_none();
         let full = self.flight.len() >= MAX_BATCHES_IN_FLIGHT && self.keep_credit;
         if full || !(completes || self.collector.has_work() || self.shared.has_pending()) {
@@ -344,7 +376,11 @@ impl Sender {
         let digests = match (stable, caught_up || batch.forced) {
             (false, _) => Vec::new(),
             (true, true) => members.digests(),
-            (true, false) => batch.touched.iter().map(|i| members.at(*i).digest()).collect(),
+            (true, false) => batch
+                .touched
+                .iter()
+                .map(|i| members.at(*i).digest())
+                .collect(),
         };
         self.flight.push(InFlight {
             number,
@@ -357,7 +393,8 @@ impl Sender {
         self.stats.batches += 1;
         self.stats.entries += batch.entries;
         self.stats.bytes += batch.bytes as u64;
-        self.collector.queue(batch.sections, number, digests, caught_up);
+        self.collector
+            .queue(batch.sections, number, digests, caught_up);
         self.collector.next_part().map(|part| self.send_part(part))
     }
 
@@ -383,15 +420,27 @@ impl Sender {
     fn poll_chunk(&mut self, members: &mut Members) -> Option<Body> {
         let stream = self.stream.as_ref()?;
         let bulk = self.bulk.as_mut().filter(|bulk| bulk.is_open())?;
-        let window = if self.keep_credit { stream.bulk_window } else { usize::MAX };
+        let window = if self.keep_credit {
+            stream.bulk_window
+        } else {
+            usize::MAX
+        };
         if bulk.in_flight_bytes() + CHUNK.bytes > window && bulk.has_chunks_in_flight() {
             return None;
         }
         let chunk = bulk.read(members, self.flight.last())?;
         self.stats.chunks += 1;
-        self.stats.bulk_entries += chunk.entries.as_ref().map_or(0, |e| e.slot_gap.len() as u64);
+        self.stats.bulk_entries += chunk
+            .entries
+            .as_ref()
+            .map_or(0, |e| e.slot_gap.len() as u64);
         let (sync, term) = (stream.sync, Some(self.term.into()));
-        Some(Body::BulkChunk(pb::BulkChunk { group: self.group, sync, term, ..chunk }))
+        Some(Body::BulkChunk(pb::BulkChunk {
+            group: self.group,
+            sync,
+            term,
+            ..chunk
+        }))
     }
 
     fn can_resume(&self, request: &pb::SyncRequest, standby: u64) -> bool {
@@ -403,12 +452,21 @@ impl Sender {
     /// The standby holds all up to a batch: what was lost after it is due again.
     fn resume(&mut self, request: &pb::SyncRequest, members: &mut Members) {
         self.stats.delta_syncs += 1;
-        for commit in self.flight.settle(request.applied).into_iter().flat_map(|b| b.commits) {
+        for commit in self
+            .flight
+            .settle(request.applied)
+            .into_iter()
+            .flat_map(|b| b.commits)
+        {
             commit.resolve(Ok(Committed::Replicated));
         }
         for batch in self.flight.take_all() {
             mark_lost(&batch, members);
-            let slots = if batch.transactions { ids(&batch, members) } else { Vec::new() };
+            let slots = if batch.transactions {
+                ids(&batch, members)
+            } else {
+                Vec::new()
+            };
             self.shared.put_back(slots, batch.commits);
         }
         self.flight.rewind(request.applied);
@@ -422,7 +480,10 @@ impl Sender {
                 bulk.start_over();
             }
         }
-        let clients = request.resync_clients.iter().filter_map(|n| members.index_of_number(*n));
+        let clients = request
+            .resync_clients
+            .iter()
+            .filter_map(|n| members.index_of_number(*n));
         self.repair(clients.collect(), members);
     }
 
@@ -496,5 +557,9 @@ fn mark_lost(batch: &InFlight, members: &mut Members) {
 
 fn ids(batch: &InFlight, members: &Members) -> Vec<(ClientId, Slot)> {
     let id = |index: u16| members.at(usize::from(index)).id();
-    batch.slots.iter().map(|(index, slot)| (id(*index), *slot)).collect()
+    batch
+        .slots
+        .iter()
+        .map(|(index, slot)| (id(*index), *slot))
+        .collect()
 }

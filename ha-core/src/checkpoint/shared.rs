@@ -164,8 +164,7 @@ impl Shared {
 
     /// The node: whether transactions, commits or barriers wait to be collected.
     pub(crate) fn has_pending(&self) -> bool {
-        let pending = self.gate.lock();
-        !(pending.touched.is_empty() && pending.commits.is_empty() && pending.barriers.is_empty())
+        !self.gate.lock().is_empty()
     }
 }
 
@@ -211,6 +210,12 @@ pub(crate) struct Gate<'a> {
 }
 
 impl Gate<'_> {
+    /// Whether nothing waits.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// The slots that transactions changed, to be sent in one batch: ascending by client and slot,
     /// each once. Their dirty marks are still set.
     pub(crate) fn take_slots(&mut self) -> Vec<(ClientId, Slot)> {
@@ -239,6 +244,10 @@ struct Pending {
 }
 
 impl Pending {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.touched.is_empty() && self.commits.is_empty() && self.barriers.is_empty()
+    }
+
     fn touch_all(&mut self, slots: impl IntoIterator<Item = (ClientId, Slot)>) {
         for slot in slots {
             self.touched.push(slot);
@@ -315,7 +324,7 @@ mod tests {
     #[test]
     fn lost_slots_come_again() {
         let shared = active();
-        shared.put_back([(NAT, Slot::new(3)), (NAT, Slot::new(2))]);
+        shared.put_back([(NAT, Slot::new(3)), (NAT, Slot::new(2))], Vec::new());
         assert_eq!(
             shared.collect().take_slots(),
             [(NAT, Slot::new(2)), (NAT, Slot::new(3))]

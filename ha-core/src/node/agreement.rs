@@ -56,12 +56,23 @@ impl fmt::Display for Disagreement {
         match self {
             Self::NoGroup => f.write_str("the peer does not host this group"),
             Self::MissingOnPeer { client, name } => {
-                write!(f, "{client} ({name}) is registered here but not on the peer")
+                write!(
+                    f,
+                    "{client} ({name}) is registered here but not on the peer"
+                )
             }
             Self::MissingHere { client, name } => {
-                write!(f, "client {client} ({name}) is registered on the peer but not here")
+                write!(
+                    f,
+                    "client {client} ({name}) is registered on the peer but not here"
+                )
             }
-            Self::Versions { client, name, here, peer } => write!(
+            Self::Versions {
+                client,
+                name,
+                here,
+                peer,
+            } => write!(
                 f,
                 "{client} ({name}) speaks versions {} to {} here, {} to {} on the peer: \
                  upgrade the older unit",
@@ -89,7 +100,9 @@ pub struct ConfigDifference {
 impl fmt::Display for ConfigDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |value: &Option<String>| {
-            value.as_ref().map_or_else(|| "not set".to_owned(), |value| format!("{value:?}"))
+            value
+                .as_ref()
+                .map_or_else(|| "not set".to_owned(), |value| format!("{value:?}"))
         };
         write!(
             f,
@@ -113,8 +126,11 @@ pub(crate) fn compare<'a>(
         agreement.disagreements.push(Disagreement::NoGroup);
         return agreement;
     };
-    let mut theirs: BTreeMap<u32, &pb::ClientHello> =
-        peer.clients.iter().map(|client| (client.id, client)).collect();
+    let mut theirs: BTreeMap<u32, &pb::ClientHello> = peer
+        .clients
+        .iter()
+        .map(|client| (client.id, client))
+        .collect();
     for ours in here {
         match theirs.remove(&u32::from(ours.id.value())) {
             Some(client) => agreement.compare_client(ours, client),
@@ -124,9 +140,14 @@ pub(crate) fn compare<'a>(
             }),
         }
     }
-    agreement.disagreements.extend(theirs.into_values().map(|client| {
-        Disagreement::MissingHere { client: client.id, name: client.name.clone() }
-    }));
+    agreement.disagreements.extend(
+        theirs
+            .into_values()
+            .map(|client| Disagreement::MissingHere {
+                client: client.id,
+                name: client.name.clone(),
+            }),
+    );
     agreement
 }
 
@@ -144,7 +165,8 @@ impl Agreement {
             return;
         }
         let number = |version| u16::try_from(version).unwrap_or(u16::MAX);
-        self.versions.insert(ours.id, (number(common), number(theirs.version_max)));
+        self.versions
+            .insert(ours.id, (number(common), number(theirs.version_max)));
         self.compare_config(ours, theirs);
     }
 
@@ -157,13 +179,14 @@ impl Agreement {
             items.entry(&item.name).or_default().1 = Some(&item.value);
         }
         let differing = items.into_iter().filter(|(_, (here, peer))| here != peer);
-        self.differences.extend(differing.map(|(item, (here, peer))| ConfigDifference {
-            client: ours.id,
-            name: ours.name.clone(),
-            item: item.to_owned(),
-            here: here.map(str::to_owned),
-            peer: peer.map(str::to_owned),
-        }));
+        self.differences
+            .extend(differing.map(|(item, (here, peer))| ConfigDifference {
+                client: ours.id,
+                name: ours.name.clone(),
+                item: item.to_owned(),
+                here: here.map(str::to_owned),
+                peer: peer.map(str::to_owned),
+            }));
     }
 }
 

@@ -70,7 +70,10 @@ impl NodeConfig {
             }
         }
         if self.software.len() > limits::MAX_TEXT_BYTES {
-            return Err(ConfigError::Text { what: "software", limit: limits::MAX_TEXT_BYTES });
+            return Err(ConfigError::Text {
+                what: "software",
+                limit: limits::MAX_TEXT_BYTES,
+            });
         }
         if self.digest_interval < Duration::from_millis(10) {
             return Err(ConfigError::DigestInterval);
@@ -80,8 +83,7 @@ impl NodeConfig {
 }
 
 /// Windows that make sense: one part of a batch to a quarter of what a standby may stage.
-const WINDOW_RANGE: core::ops::RangeInclusive<usize> =
-    64 * 1024..=limits::MAX_STAGED_BYTES / 4;
+const WINDOW_RANGE: core::ops::RangeInclusive<usize> = 64 * 1024..=limits::MAX_STAGED_BYTES / 4;
 
 /// A redundancy group: clients that change roles together.
 pub struct GroupConfig {
@@ -139,14 +141,18 @@ impl GroupConfig {
     /// The first setting that is out of range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.clients.len() > limits::MAX_CLIENTS {
-            return Err(ConfigError::TooManyClients { limit: limits::MAX_CLIENTS });
+            return Err(ConfigError::TooManyClients {
+                limit: limits::MAX_CLIENTS,
+            });
         }
         let mut ids = BTreeSet::new();
         for client in &self.clients {
             let descriptor = client.descriptor();
             check_descriptor(descriptor)?;
             if !ids.insert(descriptor.id) {
-                return Err(ConfigError::DuplicateClient { client: descriptor.id });
+                return Err(ConfigError::DuplicateClient {
+                    client: descriptor.id,
+                });
             }
         }
         Ok(())
@@ -163,15 +169,24 @@ fn check_descriptor(descriptor: &ClientDescriptor) -> Result<(), ConfigError> {
     }
     let limit = ClientDescriptor::NAME_LIMIT;
     if descriptor.name.is_empty() || descriptor.name.len() > limit {
-        return Err(ConfigError::Text { what: "client name", limit });
+        return Err(ConfigError::Text {
+            what: "client name",
+            limit,
+        });
     }
     let limit = ClientDescriptor::CONFIG_TEXT_LIMIT;
     let long = |(name, value): &(String, String)| name.len() > limit || value.len() > limit;
     if descriptor.config.iter().any(long) {
-        return Err(ConfigError::Text { what: "configuration item", limit });
+        return Err(ConfigError::Text {
+            what: "configuration item",
+            limit,
+        });
     }
     if descriptor.config.len() > ClientDescriptor::CONFIG_LIMIT {
-        return Err(ConfigError::TooManyItems { client, limit: ClientDescriptor::CONFIG_LIMIT });
+        return Err(ConfigError::TooManyItems {
+            client,
+            limit: ClientDescriptor::CONFIG_LIMIT,
+        });
     }
     Ok(())
 }

@@ -88,7 +88,9 @@ impl Node {
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         if groups.is_empty() || groups.len() > limits::MAX_GROUPS {
-            return Err(ConfigError::Groups { limit: limits::MAX_GROUPS });
+            return Err(ConfigError::Groups {
+                limit: limits::MAX_GROUPS,
+            });
         }
         let mut by_id = BTreeMap::new();
         for group in groups {
@@ -160,7 +162,9 @@ impl Node {
 
     /// The doorbell of some group's [`Shared`] rang: transactions wait, or marks are many.
     pub fn handle_doorbell(&mut self, now: Time) {
-        self.groups.values_mut().for_each(|group| group.handle_doorbell(now));
+        self.groups
+            .values_mut()
+            .for_each(|group| group.handle_doorbell(now));
     }
 
     /// A client answered a notification.
@@ -174,7 +178,9 @@ impl Node {
         answer: Answer,
         now: Time,
     ) -> Result<(), CommandError> {
-        self.with_group(group, now, |group, ctx| group.handle_answer(token, answer, ctx))??;
+        self.with_group(group, now, |group, ctx| {
+            group.handle_answer(token, answer, ctx)
+        })??;
         Ok(())
     }
 
@@ -183,7 +189,12 @@ impl Node {
     /// # Errors
     /// On the standby; while the peer is not STANDBY HOT, unless forced; see
     /// [`SwitchoverRefusal`].
-    pub fn switchover(&mut self, group: GroupId, force: bool, now: Time) -> Result<(), CommandError> {
+    pub fn switchover(
+        &mut self,
+        group: GroupId,
+        force: bool,
+        now: Time,
+    ) -> Result<(), CommandError> {
         self.with_group(group, now, |group, ctx| group.switchover(force, ctx))??;
         Ok(())
     }
@@ -192,7 +203,12 @@ impl Node {
     ///
     /// # Errors
     /// When there is no such group.
-    pub fn set_maintenance(&mut self, group: GroupId, on: bool, now: Time) -> Result<(), CommandError> {
+    pub fn set_maintenance(
+        &mut self,
+        group: GroupId,
+        on: bool,
+        now: Time,
+    ) -> Result<(), CommandError> {
         self.with_group(group, now, |group, ctx| group.set_maintenance(on, ctx))
     }
 
@@ -220,7 +236,9 @@ impl Node {
         client: Option<ClientId>,
         now: Time,
     ) -> Result<(), CommandError> {
-        self.with_group(group, now, |group, ctx| group.resync_by_command(client, ctx))?
+        self.with_group(group, now, |group, ctx| {
+            group.resync_by_command(client, ctx)
+        })?
     }
 
     /// Ends the node in order: the peer is told, so that it takes over at once. Drain afterwards.
@@ -231,7 +249,10 @@ impl Node {
         let text: String = text.chars().take(limits::MAX_TEXT_BYTES / 4).collect();
         for link in self.peer.links().to_vec() {
             self.send(link, Body::Goodbye(pb::Goodbye { text: text.clone() }));
-            self.out.push_back(Output::CloseLink { link, reason: CloseReason::Leaving });
+            self.out.push_back(Output::CloseLink {
+                link,
+                reason: CloseReason::Leaving,
+            });
         }
         self.groups.values_mut().for_each(Group::stop);
     }
@@ -347,7 +368,9 @@ impl Node {
         if self.peer.incarnation().is_some() {
             Communications::Up
         } else {
-            Communications::Down { reason: "no link to the peer".to_owned() }
+            Communications::Down {
+                reason: "no link to the peer".to_owned(),
+            }
         }
     }
 
@@ -421,9 +444,17 @@ impl Node {
         self.monitor.heard();
         let unit = UnitId::new(hello.unit);
         let (incarnation, software) = (hello.incarnation, hello.software.clone());
-        self.out.push_back(Output::Event(Event::PeerUp { link, unit, incarnation, software }));
+        self.out.push_back(Output::Event(Event::PeerUp {
+            link,
+            unit,
+            incarnation,
+            software,
+        }));
         self.each_group(now, |group, ctx| {
-            let theirs = hello.groups.iter().find(|theirs| theirs.group == group.id.value());
+            let theirs = hello
+                .groups
+                .iter()
+                .find(|theirs| theirs.group == group.id.value());
             group.handle_hello(theirs, ctx);
         });
         self.status_due = true;
@@ -431,7 +462,10 @@ impl Node {
 
     fn handle_goodbye(&mut self, text: String, now: Time) {
         let unit = self.config.peer;
-        self.out.push_back(Output::Event(Event::PeerLeft { unit, text: text.clone() }));
+        self.out.push_back(Output::Event(Event::PeerLeft {
+            unit,
+            text: text.clone(),
+        }));
         self.drop_peer(CloseReason::PeerLeaves(text), &SchemeInput::PeerLeft, now);
     }
 
@@ -445,7 +479,8 @@ impl Node {
             }
             KeepaliveEvent::PeerLost => {}
             KeepaliveEvent::Paused { late } => {
-                self.out.push_back(Output::Event(Event::Paused { duration: late }));
+                self.out
+                    .push_back(Output::Event(Event::Paused { duration: late }));
                 if late >= self.config.keepalive.detection_time() {
                     self.each_group(now, Group::handle_pause);
                 }
@@ -456,7 +491,10 @@ impl Node {
     fn drop_peer(&mut self, reason: CloseReason, input: &SchemeInput, now: Time) {
         self.monitor.stop();
         for link in self.peer.lose() {
-            self.out.push_back(Output::CloseLink { link, reason: reason.clone() });
+            self.out.push_back(Output::CloseLink {
+                link,
+                reason: reason.clone(),
+            });
         }
         self.each_group(now, |group, ctx| group.handle_peer_lost(input, ctx));
     }
@@ -465,7 +503,13 @@ impl Node {
     fn refuse(&mut self, link: LinkId, reason: CloseReason, now: Time) {
         let mut text = reason.to_string();
         text.truncate(limits::MAX_TEXT_BYTES);
-        self.send(link, Body::Reject(pb::Reject { code: reason.code(), text }));
+        self.send(
+            link,
+            Body::Reject(pb::Reject {
+                code: reason.code(),
+                text,
+            }),
+        );
         self.close(link, reason);
         self.each_group(now, |group, ctx| group.handle_link_down(link, ctx));
     }
@@ -477,7 +521,11 @@ impl Node {
 
     fn send(&mut self, link: LinkId, body: Body) {
         let (lane, message) = encode(body);
-        self.out.push_back(Output::Send { link, lane, message });
+        self.out.push_back(Output::Send {
+            link,
+            lane,
+            message,
+        });
     }
 
     fn send_status(&mut self, now: Time) {
@@ -485,7 +533,13 @@ impl Node {
         let groups: Vec<_> = self.groups.values().map(Group::status).collect();
         for link in self.peer.links().to_vec() {
             let number = self.peer.next_status(link);
-            self.send(link, Body::Status(pb::Status { number, groups: groups.clone() }));
+            self.send(
+                link,
+                Body::Status(pb::Status {
+                    number,
+                    groups: groups.clone(),
+                }),
+            );
         }
     }
 
@@ -504,8 +558,15 @@ impl Node {
 
     fn poll_timeout(&self) -> Time {
         let groups = self.groups.values().map(Group::poll_timeout);
-        let own = self.monitor.poll_timeout().into_iter().chain([self.status_at]);
-        own.chain(self.peer.poll_timeout()).chain(groups).min().unwrap_or(self.status_at)
+        let own = self
+            .monitor
+            .poll_timeout()
+            .into_iter()
+            .chain([self.status_at]);
+        own.chain(self.peer.poll_timeout())
+            .chain(groups)
+            .min()
+            .unwrap_or(self.status_at)
     }
 
     fn each_group(&mut self, now: Time, mut f: impl FnMut(&mut Group, &mut Context<'_>)) {
@@ -516,7 +577,9 @@ impl Node {
             peer_incarnation: self.peer.incarnation(),
             status_due: &mut self.status_due,
         };
-        self.groups.values_mut().for_each(|group| f(group, &mut ctx));
+        self.groups
+            .values_mut()
+            .for_each(|group| f(group, &mut ctx));
     }
 
     fn with_group<T>(
@@ -525,7 +588,10 @@ impl Node {
         now: Time,
         f: impl FnOnce(&mut Group, &mut Context<'_>) -> T,
     ) -> Result<T, CommandError> {
-        let group = self.groups.get_mut(&id).ok_or(CommandError::NoGroup { group: id })?;
+        let group = self
+            .groups
+            .get_mut(&id)
+            .ok_or(CommandError::NoGroup { group: id })?;
         let mut ctx = Context {
             now,
             out: &mut self.out,

@@ -77,9 +77,7 @@ pub enum CloseReason {
         expected: UnitId,
     },
     /// Two processes claim to be the peer.
-    #[error(
-        "a second process claims to be {unit} while the first is alive; stop one of them"
-    )]
+    #[error("a second process claims to be {unit} while the first is alive; stop one of them")]
     SecondPeer {
         /// The id.
         unit: UnitId,

@@ -23,7 +23,14 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new(unit: UnitId, peer: UnitId) -> Self {
-        Self { unit, peer, incarnation: None, ready: Vec::new(), counts: Vec::new(), open: Vec::new() }
+        Self {
+            unit,
+            peer,
+            incarnation: None,
+            ready: Vec::new(),
+            counts: Vec::new(),
+            open: Vec::new(),
+        }
     }
 
     /// Its process, if it is there. It stays there for the detection time after the last link is
@@ -51,7 +58,11 @@ impl Peer {
 
     /// Links whose Hello is overdue.
     pub(crate) fn overdue(&self, now: Time) -> Vec<LinkId> {
-        self.open.iter().filter(|open| now >= open.1).map(|open| open.0).collect()
+        self.open
+            .iter()
+            .filter(|open| now >= open.1)
+            .map(|open| open.0)
+            .collect()
     }
 
     /// When the next Hello is overdue.
@@ -62,7 +73,9 @@ impl Peer {
     /// Forgets a link; returns whether it was ready.
     pub(crate) fn link_down(&mut self, link: LinkId) -> bool {
         self.open.retain(|open| open.0 != link);
-        let Some(place) = self.ready.iter().position(|ready| *ready == link) else { return false };
+        let Some(place) = self.ready.iter().position(|ready| *ready == link) else {
+            return false;
+        };
         self.ready.remove(place);
         self.counts.remove(place);
         true
@@ -85,11 +98,18 @@ impl Peer {
             return Err(CloseReason::SameUnit { unit });
         }
         if unit != self.peer {
-            return Err(CloseReason::UnexpectedUnit { got: unit, expected: self.peer });
+            return Err(CloseReason::UnexpectedUnit {
+                got: unit,
+                expected: self.peer,
+            });
         }
         let (min, max) = (hello.protocol_min, hello.protocol_max);
         if !(min..=max).contains(&PROTOCOL) {
-            return Err(CloseReason::Protocol { min, max, ours: PROTOCOL });
+            return Err(CloseReason::Protocol {
+                min,
+                max,
+                ours: PROTOCOL,
+            });
         }
         match self.incarnation {
             Some(old) if old != hello.incarnation && !self.ready.is_empty() => {

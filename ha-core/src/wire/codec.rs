@@ -62,7 +62,9 @@ impl core::fmt::Display for Lane {
 #[non_exhaustive]
 pub enum WireError {
     /// Not a message of this protocol.
-    #[error("undecodable message on the {lane} lane: {cause} (is the peer's release much older or newer?)")]
+    #[error(
+        "undecodable message on the {lane} lane: {cause} (is the peer's release much older or newer?)"
+    )]
     Undecodable {
         /// Where it arrived.
         lane: Lane,
@@ -101,8 +103,10 @@ pub(crate) use pb::envelope::Body;
 /// Decodes a message and checks that it belongs to its lane and keeps its limits.
 pub(crate) fn decode(lane: Lane, bytes: Bytes) -> Result<Body, WireError> {
     check("message", bytes.len(), limits::MAX_MESSAGE_BYTES)?;
-    let envelope = pb::Envelope::decode(bytes)
-        .map_err(|cause| WireError::Undecodable { lane, cause: cause.to_string() })?;
+    let envelope = pb::Envelope::decode(bytes).map_err(|cause| WireError::Undecodable {
+        lane,
+        cause: cause.to_string(),
+    })?;
     let body = envelope.body.ok_or(WireError::UnknownKind { lane })?;
     let (kind, home) = kind_of(&body);
     if lane != home {
@@ -140,7 +144,11 @@ fn check_body(body: &Body) -> Result<(), WireError> {
         Body::Hello(hello) => check_hello(hello),
         Body::Status(status) => check_status(status),
         Body::SyncRequest(request) => {
-            check("resync_clients", request.resync_clients.len(), limits::MAX_CLIENTS)?;
+            check(
+                "resync_clients",
+                request.resync_clients.len(),
+                limits::MAX_CLIENTS,
+            )?;
             need("SyncRequest", "term", request.term.is_some())
         }
         Body::SyncBegin(begin) => need("SyncBegin", "term", begin.term.is_some()),
@@ -164,7 +172,11 @@ fn check_hello(hello: &pb::Hello) -> Result<(), WireError> {
         check("clients", group.clients.len(), limits::MAX_CLIENTS)?;
         for client in &group.clients {
             check("client name", client.name.len(), limits::MAX_TEXT_BYTES)?;
-            check("config items", client.config.len(), limits::MAX_CONFIG_ITEMS)?;
+            check(
+                "config items",
+                client.config.len(),
+                limits::MAX_CONFIG_ITEMS,
+            )?;
             for item in &client.config {
                 check("config name", item.name.len(), limits::MAX_TEXT_BYTES)?;
                 check("config value", item.value.len(), limits::MAX_TEXT_BYTES)?;
@@ -176,14 +188,25 @@ fn check_hello(hello: &pb::Hello) -> Result<(), WireError> {
 
 fn check_status(status: &pb::Status) -> Result<(), WireError> {
     check("groups", status.groups.len(), limits::MAX_GROUPS)?;
-    let terms = status.groups.iter().all(|group| group.term.is_some() && group.holds.is_some());
+    let terms = status
+        .groups
+        .iter()
+        .all(|group| group.term.is_some() && group.holds.is_some());
     need("Status", "a term", terms)
 }
 
 fn check(what: &'static str, got: usize, allowed: usize) -> Result<(), WireError> {
-    if got > allowed { Err(LimitError::new(what, got, allowed).into()) } else { Ok(()) }
+    if got > allowed {
+        Err(LimitError::new(what, got, allowed).into())
+    } else {
+        Ok(())
+    }
 }
 
 fn need(kind: &'static str, field: &'static str, there: bool) -> Result<(), WireError> {
-    if there { Ok(()) } else { Err(WireError::Missing { kind, field }) }
+    if there {
+        Ok(())
+    } else {
+        Err(WireError::Missing { kind, field })
+    }
 }

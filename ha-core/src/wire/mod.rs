@@ -8,8 +8,8 @@ pub mod pb;
 mod codec;
 pub mod limits;
 
-pub use codec::{Lane, WireError};
 pub(crate) use codec::{Body, decode, encode};
+pub use codec::{Lane, WireError};
 
 use crate::id::{Term, UnitId};
 
@@ -33,13 +33,19 @@ impl LimitError {
 
 impl From<Term> for pb::Term {
     fn from(term: Term) -> Self {
-        Self { counter: term.counter, unit: term.unit.value() }
+        Self {
+            counter: term.counter,
+            unit: term.unit.value(),
+        }
     }
 }
 
 impl From<pb::Term> for Term {
     fn from(term: pb::Term) -> Self {
-        Self { counter: term.counter, unit: UnitId::new(term.unit) }
+        Self {
+            counter: term.counter,
+            unit: UnitId::new(term.unit),
+        }
     }
 }
 

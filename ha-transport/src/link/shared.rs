@@ -22,8 +22,9 @@ pub(crate) struct Shared {
     peer: PeerInfo,
     limits: LinkLimits,
     outbound: Mutex<Outbound>,
-    /// Wakes the task that serves the link; a permit is kept if it is busy.
-    outbound_ready: Notify,
+    /// Wakes what sends a lane; a permit is kept if it is busy.
+    outbound_ready: [Notify; 3],
+    wake_ups: WakeUps,
     inbound: Mutex<Inbound>,
     /// Wakes the receiver; a permit is kept if it is busy.
     inbound_ready: Notify,
@@ -49,6 +50,16 @@ struct Inbound {
     discard: bool,
 }
 
+/// What a message on a lane wakes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum WakeUps {
+    /// What sends all lanes, by [`Shared::outbound_work`].
+    Shared,
+    /// What sends this lane, by [`Shared::outbound_work_on`].
+    #[cfg(feature = "quic")]
+    PerLane,
+}
+
 /// What the sending side of a link has to do next.
 pub(crate) enum Work {
     /// There are messages.
@@ -58,7 +69,7 @@ pub(crate) enum Work {
 }
 
 impl Shared {
-    pub(crate) fn new(peer: PeerInfo, limits: LinkLimits) -> Arc<Self> {
+    pub(crate) fn new(peer: PeerInfo, limits: LinkLimits, wake_ups: WakeUps) -> Arc<Self> {
         metrics::counter!(names::LINKS_ESTABLISHED, "transport" => peer.transport).increment(1);
         tracing::info!(%peer, fingerprint = ?peer.fingerprint, "link established");
         Arc::new(Self {
@@ -66,7 +77,8 @@ impl Shared {
             peer,
             limits,
             outbound: Mutex::default(),
-            outbound_ready: Notify::new(),
+            outbound_ready: Default::default(),
+            wake_ups,
             inbound: Mutex::default(),
             inbound_ready: Notify::new(),
             inbound_room: Notify::new(),
@@ -107,7 +119,12 @@ impl Shared {
         }
         drop(outbound);
         self.counters.sent[lane.index()].count(bytes);
-        self.outbound_ready.notify_one();
+        let waiter = if self.wake_ups == WakeUps::Shared {
+            Lane::Control
+        } else {
+            lane
+        };
+        self.outbound_ready[waiter.index()].notify_one();
         Ok(())
     }
 
@@ -116,6 +133,9 @@ impl Shared {
     }
 
     pub(super) async fn recv(&self) -> Result<(Lane, Bytes), LinkError> {
+        // A caller in a loop must not starve the task that serves the link. Before anything is
+        // taken, so that giving up here loses nothing.
+        tokio::task::consume_budget().await;
         loop {
             // The end is read before the queue: what arrived before the end is not missed.
             let end = self.end_reason();
@@ -149,7 +169,7 @@ impl Shared {
 
     pub(super) async fn close(&self) {
         self.outbound.lock().closing = true;
-        self.outbound_ready.notify_one();
+        self.outbound_ready.iter().for_each(Notify::notify_one);
         let _ = tokio::time::timeout(self.limits.close_timeout, self.wait_ended()).await;
         self.end(LinkError::Closed);
     }
@@ -215,10 +235,20 @@ impl Shared {
 
     /// Waits until there is something to send, or the link is to be closed. Cancel safe.
     pub(crate) async fn outbound_work(&self) -> Work {
+        self.wait_for_work(Lane::Control, &Lane::ALL).await
+    }
+
+    /// Waits until there is something to send on `lane`, or the link is to be closed. Cancel safe.
+    #[cfg(feature = "quic")]
+    pub(crate) async fn outbound_work_on(&self, lane: Lane) -> Work {
+        self.wait_for_work(lane, &[lane]).await
+    }
+
+    async fn wait_for_work(&self, waiter: Lane, lanes: &[Lane]) -> Work {
         loop {
             {
                 let outbound = self.outbound.lock();
-                if Lane::ALL
+                if lanes
                     .iter()
                     .any(|&lane| outbound.queues.queued_bytes(lane) > 0)
                 {
@@ -228,11 +258,12 @@ impl Shared {
                     return Work::Close;
                 }
             }
-            self.outbound_ready.notified().await;
+            self.outbound_ready[waiter.index()].notified().await;
         }
     }
 
     /// Takes the next message of `lane`.
+    #[cfg(any(feature = "tcp", feature = "quic"))]
     pub(crate) fn take_outbound(&self, lane: Lane) -> Option<Bytes> {
         self.outbound.lock().queues.pop_lane(lane)
     }

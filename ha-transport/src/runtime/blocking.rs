@@ -21,7 +21,10 @@ pub struct BlockingNode {
 
 impl BlockingNode {
     pub(crate) fn new(node: Node, thread: JoinHandle<()>) -> Self {
-        Self { node, thread: Some(thread) }
+        Self {
+            node,
+            thread: Some(thread),
+        }
     }
 
     /// The handle for async callers.
@@ -77,7 +80,12 @@ impl BlockingNode {
 
     fn end(&mut self) {
         if let Some(thread) = self.thread.take() {
-            if block_on(async { self.node.stop().await; Ok(()) }).is_err() {
+            if block_on(async {
+                self.node.stop().await;
+                Ok(())
+            })
+            .is_err()
+            {
                 tracing::warn!("the node could not be stopped in order");
             }
             // A panic of the node's thread was printed already.
@@ -94,6 +102,8 @@ impl Drop for BlockingNode {
 
 /// Runs a future on a small runtime of the calling thread.
 fn block_on<T>(future: impl Future<Output = Result<T, NodeError>>) -> Result<T, NodeError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
     runtime.map_err(|_| NodeError::Stopped)?.block_on(future)
 }

@@ -161,7 +161,10 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// When a setting is out of range or missing.
-    #[allow(clippy::unused_async, reason = "must be called within a runtime, and may come to wait")]
+    #[allow(
+        clippy::unused_async,
+        reason = "must be called within a runtime, and may come to wait"
+    )]
     pub async fn start(self) -> Result<Node, StartError> {
         let (node, driver) = self.assemble()?;
         tokio::spawn(driver.run());
@@ -174,7 +177,9 @@ impl NodeBuilder {
     /// # Errors
     /// When a setting is out of range or missing, or no thread can be had.
     pub fn start_thread(self) -> Result<super::BlockingNode, StartError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (node, driver) = {
             let _entered = runtime.enter();
             self.assemble()?
@@ -193,10 +198,20 @@ impl NodeBuilder {
     fn assemble(mut self) -> Result<(Node, Driver), StartError> {
         let clock = Clock::start();
         let groups = core::mem::take(&mut self.groups);
-        let groups = groups.into_iter().map(Group::finish).collect::<Result<Vec<_>, _>>()?;
-        let shared: Vec<_> = groups.iter().map(|g| (g.id, Arc::clone(&g.shared))).collect();
+        let groups = groups
+            .into_iter()
+            .map(Group::finish)
+            .collect::<Result<Vec<_>, _>>()?;
+        let shared: Vec<_> = groups
+            .iter()
+            .map(|g| (g.id, Arc::clone(&g.shared)))
+            .collect();
         let config = self.config()?;
-        let side = if config.unit < config.peer { Side::Accept } else { Side::Dial };
+        let side = if config.unit < config.peer {
+            Side::Accept
+        } else {
+            Side::Dial
+        };
         let core = Core::new(config, groups, clock.now())?;
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let (links, established) = mpsc::channel(LINKS);
@@ -205,14 +220,26 @@ impl NodeBuilder {
         for (path, transport) in self.transports.into_iter().enumerate() {
             tokio::spawn(paths::keep(path, transport, side, clock, links.clone()));
         }
-        let node = Node::new(self.unit, shared.clone(), commands.clone(), view, events.clone());
-        let notifier = Notifier { handler: self.handler, commands: commands.downgrade() };
+        let node = Node::new(
+            self.unit,
+            shared.clone(),
+            commands.clone(),
+            view,
+            events.clone(),
+        );
+        let notifier = Notifier {
+            handler: self.handler,
+            commands: commands.downgrade(),
+        };
         let driver = Driver {
             node: core,
             clock,
             established,
             commands: commands_in,
-            doorbells: shared.iter().map(|(_, shared)| Arc::clone(shared.doorbell())).collect(),
+            doorbells: shared
+                .iter()
+                .map(|(_, shared)| Arc::clone(shared.doorbell()))
+                .collect(),
             views,
             events,
             notifier,

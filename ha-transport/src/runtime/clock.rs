@@ -11,9 +11,14 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    #[allow(clippy::disallowed_methods, reason = "this is the clock that all others must use")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the clock that all others must use"
+    )]
     pub(crate) fn start() -> Self {
-        Self { origin: Instant::now() }
+        Self {
+            origin: Instant::now(),
+        }
     }
 
     /// The present, as the core counts it.
@@ -24,7 +29,9 @@ impl Clock {
 
     /// A point in time for the timers of tokio; far ones are capped at an hour.
     pub(crate) fn instant(&self, at: Time) -> tokio::time::Instant {
-        let ahead = at.since(Time::ZERO).min(self.now().since(Time::ZERO) + HOUR);
+        let ahead = at
+            .since(Time::ZERO)
+            .min(self.now().since(Time::ZERO) + HOUR);
         (self.origin + ahead).into()
     }
 }

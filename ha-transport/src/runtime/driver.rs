@@ -94,10 +94,24 @@ impl Driver {
         loop {
             match self.node.poll_output(self.clock.now()) {
                 Output::Timeout(at) => return at,
-                Output::Send { link, lane, message } => self.send(link, lane, message),
+                Output::Send {
+                    link,
+                    lane,
+                    message,
+                } => self.send(link, lane, message),
                 Output::CloseLink { link, reason } => self.close(link, &reason),
-                Output::NotifyClient { group, client, state, token } => {
-                    self.notifier.notify(Notification { group, client, state, token });
+                Output::NotifyClient {
+                    group,
+                    client,
+                    state,
+                    token,
+                } => {
+                    self.notifier.notify(Notification {
+                        group,
+                        client,
+                        state,
+                        token,
+                    });
                 }
                 Output::Event(event) => {
                     report::report(self.node.unit(), &event, &self.links_text());
@@ -114,7 +128,9 @@ impl Driver {
     }
 
     fn send(&mut self, id: LinkId, lane: Lane, message: Bytes) {
-        let Some(place) = self.links.iter().position(|link| link.id == id) else { return };
+        let Some(place) = self.links.iter().position(|link| link.id == id) else {
+            return;
+        };
         if let Err(error) = self.links[place].sender.send(lane, message) {
             // A full queue of small messages means that the peer stopped reading: the link is of
             // no use, and the node must know that what it sent is lost.
@@ -123,7 +139,9 @@ impl Driver {
     }
 
     fn close(&mut self, id: LinkId, reason: &CloseReason) {
-        let Some(place) = self.links.iter().position(|link| link.id == id) else { return };
+        let Some(place) = self.links.iter().position(|link| link.id == id) else {
+            return;
+        };
         let link = self.links.swap_remove(place);
         tracing::warn!(peer = link.peer, link = id.value(), %reason, "link closed");
         if matches!(reason, CloseReason::Silent(_)) {
@@ -150,7 +168,13 @@ impl Driver {
         self.next_link += 1;
         tracing::info!(peer, link = id.value(), "link open");
         let receive = receive(link.receiver);
-        self.links.push(OpenLink { id, path, peer, sender: link.sender, receive });
+        self.links.push(OpenLink {
+            id,
+            path,
+            peer,
+            sender: link.sender,
+            receive,
+        });
         self.node.handle_link_up(id, self.clock.now());
     }
 
@@ -172,7 +196,11 @@ impl Driver {
                 Err(error) => return self.lost(place, &error),
             }
             left -= 1;
-            next = if left == 0 { None } else { receiver.try_recv().map(Ok) };
+            next = if left == 0 {
+                None
+            } else {
+                receiver.try_recv().map(Ok)
+            };
         }
         self.links[place].receive = receive(receiver);
     }
@@ -194,7 +222,11 @@ impl Driver {
             }
         }
         // Every bell is heard, so that none keeps its ring for later.
-        let rung = self.doorbells.iter().filter(|bell| bell.poll_rung(cx).is_ready()).count();
+        let rung = self
+            .doorbells
+            .iter()
+            .filter(|bell| bell.poll_rung(cx).is_ready())
+            .count();
         if rung > 0 {
             return Poll::Ready(Wake::Doorbell);
         }

@@ -57,7 +57,13 @@ impl Node {
         view: watch::Receiver<View>,
         events: broadcast::Sender<Event>,
     ) -> Self {
-        Self { unit, shared: shared.into(), commands, view, events }
+        Self {
+            unit,
+            shared: shared.into(),
+            commands,
+            view,
+            events,
+        }
     }
 
     /// This unit.
@@ -78,7 +84,10 @@ impl Node {
     /// What a group shares with the application's threads: transactions over several tables, and
     /// barriers.
     pub fn shared(&self, group: GroupId) -> Option<&Arc<Shared>> {
-        self.shared.iter().find(|(id, _)| *id == group).map(|(_, shared)| shared)
+        self.shared
+            .iter()
+            .find(|(id, _)| *id == group)
+            .map(|(_, shared)| shared)
     }
 
     /// What happens from now on. A listener that falls far behind misses the oldest.
@@ -108,7 +117,12 @@ impl Node {
     /// # Errors
     /// When the node stops, or the limit is over.
     pub async fn wait_for_state(&self, state: RfState, limit: Duration) -> Result<(), NodeError> {
-        let in_state = |view: &View| view.groups.values().next().is_some_and(|g| g.state == state);
+        let in_state = |view: &View| {
+            view.groups
+                .values()
+                .next()
+                .is_some_and(|g| g.state == state)
+        };
         self.wait_for(limit, in_state).await.map(|_| ())
     }
 
@@ -127,7 +141,8 @@ impl Node {
     /// When it is refused, or fails.
     pub async fn switchover_of(&self, group: GroupId, force: bool) -> Result<(), NodeError> {
         let mut events = self.events();
-        self.call(move |node, now| node.switchover(group, force, now)).await??;
+        self.call(move |node, now| node.switchover(group, force, now))
+            .await??;
         loop {
             match events.recv().await {
                 Ok(Event::Switchover { group: done, .. }) if done == group => return Ok(()),
@@ -150,7 +165,9 @@ impl Node {
     /// # Errors
     /// When there is no such group, or the node has stopped.
     pub async fn set_maintenance(&self, group: GroupId, on: bool) -> Result<(), NodeError> {
-        Ok(self.call(move |node, now| node.set_maintenance(group, on, now)).await??)
+        Ok(self
+            .call(move |node, now| node.set_maintenance(group, on, now))
+            .await??)
     }
 
     /// Sets the role of a group whose scheme takes commands.
@@ -158,7 +175,9 @@ impl Node {
     /// # Errors
     /// When there is no such group, or the node has stopped.
     pub async fn set_role(&self, group: GroupId, role: Role) -> Result<(), NodeError> {
-        Ok(self.call(move |node, now| node.set_role(group, role, now)).await??)
+        Ok(self
+            .call(move |node, now| node.set_role(group, role, now))
+            .await??)
     }
 
     /// On a standby: has the active send a client again in full; `None` for all clients.
@@ -166,7 +185,9 @@ impl Node {
     /// # Errors
     /// On a unit that is not standby, without such a group or client, or when the node has stopped.
     pub async fn resync(&self, group: GroupId, client: Option<ClientId>) -> Result<(), NodeError> {
-        Ok(self.call(move |node, now| node.resync(group, client, now)).await??)
+        Ok(self
+            .call(move |node, now| node.resync(group, client, now))
+            .await??)
     }
 
     /// The text of `show redundancy states` for a group.
@@ -174,7 +195,9 @@ impl Node {
     /// # Errors
     /// When the node has stopped.
     pub async fn show_redundancy_states(&self, group: GroupId) -> Result<String, NodeError> {
-        let states = self.call(move |node, _| node.redundancy_states(group)).await?;
+        let states = self
+            .call(move |node, _| node.redundancy_states(group))
+            .await?;
         Ok(states.map_or_else(String::new, |states| states.to_string()))
     }
 
@@ -184,7 +207,8 @@ impl Node {
     /// When the node has stopped.
     pub async fn show_redundancy_history(&self, group: GroupId) -> Result<String, NodeError> {
         let text = move |node: &mut Core, _| {
-            node.history(group).map(|history| SwitchoverHistory(history).to_string())
+            node.history(group)
+                .map(|history| SwitchoverHistory(history).to_string())
         };
         Ok(self.call(text).await?.unwrap_or_default())
     }
@@ -197,13 +221,16 @@ impl Node {
         &self,
         group: GroupId,
     ) -> Result<(Option<GroupStats>, Option<StreamStats>), NodeError> {
-        self.call(move |node, _| (node.stats(group), node.stream_stats(group))).await
+        self.call(move |node, _| (node.stats(group), node.stream_stats(group)))
+            .await
     }
 
     /// Stops the node in order: the peer is told, and takes over at once.
     pub async fn stop(&self) {
         // A node that has stopped already is what is wanted.
-        let _ = self.call(|node, _| node.stop("stopped by its program")).await;
+        let _ = self
+            .call(|node, _| node.stop("stopped by its program"))
+            .await;
         let mut view = self.view.clone();
         let _ = view.wait_for(|view| view.stopped).await;
     }
@@ -213,7 +240,11 @@ impl Node {
     }
 
     fn is_active(&self, group: GroupId) -> bool {
-        self.view.borrow().groups.get(&group).is_some_and(|view| view.active)
+        self.view
+            .borrow()
+            .groups
+            .get(&group)
+            .is_some_and(|view| view.active)
     }
 
     async fn call<T: Send + 'static>(
@@ -225,7 +256,10 @@ impl Node {
             // The caller may have given up.
             let _ = reply.send(f(node, now));
         });
-        self.commands.send(command).await.map_err(|_| NodeError::Stopped)?;
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| NodeError::Stopped)?;
         answer.await.map_err(|_| NodeError::Stopped)
     }
 }

@@ -39,7 +39,9 @@ impl Responder {
     }
 
     fn answer(self, answer: Answer) {
-        let Some(commands) = self.commands.upgrade() else { return };
+        let Some(commands) = self.commands.upgrade() else {
+            return;
+        };
         let (group, token) = (self.notification.group, self.notification.token);
         let command: Command = Box::new(move |node, now| {
             if let Err(error) = node.handle_client_answer(group, token, answer, now) {
@@ -64,8 +66,10 @@ pub(crate) struct Notifier {
 
 impl Notifier {
     pub(crate) fn notify(&mut self, notification: Notification) {
-        let responder =
-            Responder { notification: notification.clone(), commands: self.commands.clone() };
+        let responder = Responder {
+            notification: notification.clone(),
+            commands: self.commands.clone(),
+        };
         match &mut self.handler {
             Some(handler) => handler(&notification, responder),
             None => responder.done(),

@@ -40,7 +40,10 @@ pub(crate) async fn keep(
         match attempt {
             Ok(link) => {
                 last_error.clear();
-                if serve(path, link, side, clock, &links, &mut backoff).await.is_err() {
+                if serve(path, link, side, clock, &links, &mut backoff)
+                    .await
+                    .is_err()
+                {
                     return;
                 }
                 if side == Side::Accept {
@@ -49,7 +52,9 @@ pub(crate) async fn keep(
             }
             Err(error) => report(&*transport, side, &error, &mut last_error),
         }
-        random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        random = random
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
         let pause = tokio::time::sleep(backoff.next_delay(random));
         tokio::select! {
             () = pause => {}
@@ -69,7 +74,10 @@ async fn serve(
 ) -> Result<(), ()> {
     let begun = clock.now();
     let watch = link.sender.clone();
-    links.send(Established { path, link }).await.map_err(|_| ())?;
+    links
+        .send(Established { path, link })
+        .await
+        .map_err(|_| ())?;
     if side == Side::Dial {
         tokio::select! {
             _ = watch.ended() => {}

@@ -10,7 +10,12 @@ use crate::metrics as names;
 pub(crate) fn report(unit: UnitId, event: &Event, peer: &dyn Fn(LinkId) -> String) {
     let unit = unit.value();
     match event {
-        Event::PeerUp { link, incarnation, software, unit: other } => {
+        Event::PeerUp {
+            link,
+            incarnation,
+            software,
+            unit: other,
+        } => {
             gauge!(names::PEER_UP).set(1.0);
             let peer = peer(*link);
             tracing::info!(unit, %other, peer, incarnation, software, "peer is there");
@@ -38,11 +43,21 @@ pub(crate) fn report(unit: UnitId, event: &Event, peer: &dyn Fn(LinkId) -> Strin
 
 fn report_group(unit: u32, event: &Event) {
     match event {
-        Event::State { group, from, to, term, why } => {
+        Event::State {
+            group,
+            from,
+            to,
+            term,
+            why,
+        } => {
             gauge!(names::STATE, "group" => label(*group)).set(f64::from(to.number()));
             tracing::info!(unit, %group, %from, %to, %term, why, "redundancy state changed");
         }
-        Event::Switchover { group, reason, term } => {
+        Event::Switchover {
+            group,
+            reason,
+            term,
+        } => {
             counter!(names::SWITCHOVERS, "group" => label(*group)).increment(1);
             tracing::warn!(unit, %group, %reason, %term, "switchover");
         }
@@ -60,7 +75,12 @@ fn report_group(unit: u32, event: &Event) {
             counter!(names::DUAL_ACTIVE, "group" => label(*group)).increment(1);
             tracing::error!(unit, %group, kept, "both units were active (a partition healed?)");
         }
-        Event::Fenced { group, what, got, highest } => {
+        Event::Fenced {
+            group,
+            what,
+            got,
+            highest,
+        } => {
             counter!(names::FENCED, "group" => label(*group)).increment(1);
             tracing::warn!(unit, %group, what, %got, %highest, "refused: of an earlier term");
         }
@@ -70,7 +90,10 @@ fn report_group(unit: u32, event: &Event) {
 
 fn report_checkpoint(unit: u32, event: &Event) {
     match event {
-        Event::Incompatible { group, disagreements } => {
+        Event::Incompatible {
+            group,
+            disagreements,
+        } => {
             for disagreement in disagreements {
                 tracing::error!(unit, %group, %disagreement, "units do not fit together");
             }
@@ -84,11 +107,19 @@ fn report_checkpoint(unit: u32, event: &Event) {
             counter!(names::SYNCS, "group" => label(*group)).increment(1);
             tracing::info!(unit, %group, full, bulk, "stream of state began");
         }
-        Event::SyncCompleted { group, entries, took } => {
+        Event::SyncCompleted {
+            group,
+            entries,
+            took,
+        } => {
             histogram!(names::SYNC_SECONDS, "group" => label(*group)).record(took.as_secs_f64());
             tracing::info!(unit, %group, entries, ?took, "replica is whole, digests are equal");
         }
-        Event::SyncFailed { group, error, retry_in } => {
+        Event::SyncFailed {
+            group,
+            error,
+            retry_in,
+        } => {
             counter!(names::SYNC_FAILURES, "group" => label(*group)).increment(1);
             tracing::error!(unit, %group, %error, ?retry_in, "stream of state failed");
         }
@@ -96,15 +127,30 @@ fn report_checkpoint(unit: u32, event: &Event) {
             counter!(names::DIGEST_MISMATCHES, "group" => label(*group)).increment(1);
             tracing::error!(unit, %group, ?clients, "digests differ; sent again in full");
         }
-        Event::AuditMismatch { group, client, entries } => {
+        Event::AuditMismatch {
+            group,
+            client,
+            entries,
+        } => {
             counter!(names::DIGEST_MISMATCHES, "group" => label(*group)).increment(1);
             tracing::error!(unit, %group, %client, entries, "entries differ; sent again in full");
         }
-        Event::ClientMissed { group, client, name, state } => {
+        Event::ClientMissed {
+            group,
+            client,
+            name,
+            state,
+        } => {
             counter!(names::CLIENT_MISSES, "group" => label(*group)).increment(1);
             tracing::error!(unit, %group, %client, name, %state, "client did not answer in time");
         }
-        Event::ClientFailed { group, client, name, state, cause } => {
+        Event::ClientFailed {
+            group,
+            client,
+            name,
+            state,
+            cause,
+        } => {
             counter!(names::CLIENT_MISSES, "group" => label(*group)).increment(1);
             tracing::error!(unit, %group, %client, name, %state, cause, "client failed");
         }

@@ -38,9 +38,16 @@ impl View {
         let mut changed = self.peer_up != node.peer_is_up() || self.stopped != node.is_stopped();
         (self.peer_up, self.stopped) = (node.peer_is_up(), node.is_stopped());
         for id in node.groups() {
-            let (Some(state), Some(term)) = (node.state(id), node.term(id)) else { continue };
+            let (Some(state), Some(term)) = (node.state(id), node.term(id)) else {
+                continue;
+            };
             let (peer_state, active) = (node.peer_state(id), node.is_active(id));
-            let view = GroupView { state, peer_state, active, term };
+            let view = GroupView {
+                state,
+                peer_state,
+                active,
+                term,
+            };
             changed |= self.groups.insert(id, view) != Some(view);
         }
         changed

@@ -32,7 +32,9 @@ impl Group {
         force: bool,
         ctx: &mut Context<'_>,
     ) -> Result<(), SwitchoverRefusal> {
-        let reason = self.switchover_view(ctx.peer_incarnation.is_some()).judge(force)?;
+        let reason = self
+            .switchover_view(ctx.peer_incarnation.is_some())
+            .judge(force)?;
         self.give_up(reason, ctx);
         Ok(())
     }
@@ -55,7 +57,11 @@ impl Group {
     pub(super) fn give_up(&mut self, reason: SwitchoverReason, ctx: &mut Context<'_>) {
         self.shared.set_writable(false);
         let deadline = ctx.now + self.switchover_limit;
-        self.handover = Some(Handover { reason, deadline, resigned: false });
+        self.handover = Some(Handover {
+            reason,
+            deadline,
+            resigned: false,
+        });
         if let Some(sender) = &mut self.sender {
             sender.begin_drain();
         }
@@ -73,7 +79,9 @@ impl Group {
         };
         let forced = handover.reason == SwitchoverReason::UserForced;
         let drained = sender.is_complete() && sender.is_drained(&self.members);
-        let Some(link) = sender.link().or_else(|| ctx.links.first().copied()) else { return };
+        let Some(link) = sender.link().or_else(|| ctx.links.first().copied()) else {
+            return;
+        };
         if !(drained || forced) {
             return;
         }
@@ -106,8 +114,13 @@ impl Group {
 
     /// The handover failed: nobody else took the role, so this unit takes it again.
     pub(super) fn reclaim(&mut self, why: &'static str, ctx: &mut Context<'_>) {
-        let Some(handover) = self.handover.take() else { return };
-        ctx.event(Event::SwitchoverFailed { group: self.id, why });
+        let Some(handover) = self.handover.take() else {
+            return;
+        };
+        ctx.event(Event::SwitchoverFailed {
+            group: self.id,
+            why,
+        });
         if self.role == Role::Active {
             if handover.resigned {
                 self.activate(SwitchoverReason::ActiveUnitFailed, ctx);
@@ -138,20 +151,32 @@ impl Group {
         }
         let begin = sender.start(request, link, peer, &mut self.members);
         if self.planted.no_tombstones {
-            self.members.iter().for_each(|member| member.client.track_removals(false));
+            self.members
+                .iter()
+                .for_each(|member| member.client.track_removals(false));
         }
         if let Body::SyncBegin(begin) = &begin {
             let full = begin.mode() == pb::SyncMode::Full;
-            ctx.event(Event::SyncBegan { group: self.id, full, bulk: begin.bulk != 0 });
+            ctx.event(Event::SyncBegan {
+                group: self.id,
+                full,
+                bulk: begin.bulk != 0,
+            });
         }
         ctx.send(link, begin);
     }
 
     pub(crate) fn handle_ack(&mut self, ack: &pb::Ack, ctx: &mut Context<'_>) {
-        let oldest = self.sender.as_mut().and_then(|sender| sender.acknowledged(ack));
+        let oldest = self
+            .sender
+            .as_mut()
+            .and_then(|sender| sender.acknowledged(ack));
         if let Some(oldest) = oldest {
             let age = ctx.now.since(oldest);
-            ctx.event(Event::Staleness { group: self.id, age });
+            ctx.event(Event::Staleness {
+                group: self.id,
+                age,
+            });
         }
         self.continue_handover(ctx);
     }
@@ -163,14 +188,20 @@ impl Group {
     }
 
     pub(crate) fn active_link_down(&mut self, link: LinkId) {
-        if let Some(sender) = self.sender.as_mut().filter(|sender| sender.link() == Some(link)) {
+        if let Some(sender) = self
+            .sender
+            .as_mut()
+            .filter(|sender| sender.link() == Some(link))
+        {
             sender.suspend();
         }
     }
 
     /// Whether commits have a standby to wait for: one that streams, or is about to.
     pub(super) fn awaits_standby(&self) -> bool {
-        let Some(sender) = &self.sender else { return false };
+        let Some(sender) = &self.sender else {
+            return false;
+        };
         let coming = matches!(
             self.peer_state(),
             Some(RfState::StandbyColdBulk | RfState::StandbyHot)

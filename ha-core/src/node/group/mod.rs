@@ -116,7 +116,11 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     pub(crate) fn send(&mut self, link: LinkId, body: Body) {
         let (lane, message) = encode(body);
-        self.out.push_back(Output::Send { link, lane, message });
+        self.out.push_back(Output::Send {
+            link,
+            lane,
+            message,
+        });
     }
 
     pub(crate) fn event(&mut self, event: Event) {
@@ -134,9 +138,15 @@ impl Group {
         for member in members.iter() {
             member.client.attach(&config.shared);
             let threshold = member.descriptor().flush.max_entries;
-            member.client.dirty().notify_at(threshold, Arc::clone(config.shared.doorbell()));
+            member
+                .client
+                .dirty()
+                .notify_at(threshold, Arc::clone(config.shared.doorbell()));
         }
-        let clients = members.iter().map(|member| rf_client(member.descriptor())).collect();
+        let clients = members
+            .iter()
+            .map(|member| rf_client(member.descriptor()))
+            .collect();
         let mut facility = FacilityConfig::new(node.unit, clients);
         facility.notification_timer = config.notification_timer;
         facility.history_rows = config.history_rows;
@@ -177,8 +187,15 @@ impl Group {
 
     /// What this unit says of the group when a link opens.
     pub(crate) fn hello(&self) -> pb::GroupHello {
-        let clients = self.members.iter().map(|member| client_hello(member.descriptor())).collect();
-        pb::GroupHello { group: self.id.value(), clients }
+        let clients = self
+            .members
+            .iter()
+            .map(|member| client_hello(member.descriptor()))
+            .collect();
+        pb::GroupHello {
+            group: self.id.value(),
+            clients,
+        }
     }
 
     /// Where the group stands, for the peer.
@@ -220,14 +237,21 @@ impl Group {
 
     /// Whether this unit gave the role to the other one and has not seen it active yet.
     fn has_resigned(&self) -> bool {
-        self.handover.as_ref().is_some_and(|handover| handover.resigned)
+        self.handover
+            .as_ref()
+            .is_some_and(|handover| handover.resigned)
     }
 
     /// Whose state this unit holds: its own while it is active or has just resigned.
     fn holds(&self) -> Holds {
         if self.role == Role::Active {
             let (term, incarnation, lineage) = (self.term, self.incarnation, self.lineage);
-            Holds { term, incarnation, lineage, complete: true }
+            Holds {
+                term,
+                incarnation,
+                lineage,
+                complete: true,
+            }
         } else {
             self.receiver.holds()
         }
@@ -247,7 +271,10 @@ impl Group {
 
     /// Entries that the tables hold.
     pub(crate) fn entries(&self) -> u64 {
-        self.members.iter().map(|member| member.client.len() as u64).sum()
+        self.members
+            .iter()
+            .map(|member| member.client.len() as u64)
+            .sum()
     }
 
     /// The peer's state, as far as known.
@@ -269,13 +296,17 @@ impl Group {
         }
         self.agreement = agreement;
         self.set_gates(ctx);
+        self.continue_sync(ctx);
     }
 
     fn report(&self, agreement: &Agreement, ctx: &mut Context<'_>) {
         let group = self.id;
         if !agreement.disagreements.is_empty() {
             let disagreements = agreement.disagreements.clone();
-            ctx.event(Event::Incompatible { group, disagreements });
+            ctx.event(Event::Incompatible {
+                group,
+                disagreements,
+            });
         }
         if !agreement.differences.is_empty() {
             let differences = agreement.differences.clone();
@@ -297,19 +328,50 @@ impl Group {
     pub(crate) fn run_facility(&mut self, ctx: &mut Context<'_>) {
         while let Some(action) = self.facility.poll_action() {
             match action {
-                RfAction::Notify { token, client, state, .. } => {
+                RfAction::Notify {
+                    token,
+                    client,
+                    state,
+                    ..
+                } => {
                     let group = self.id;
-                    ctx.out.push_back(Output::NotifyClient { group, client, state, token });
+                    ctx.out.push_back(Output::NotifyClient {
+                        group,
+                        client,
+                        state,
+                        token,
+                    });
                 }
                 RfAction::Entered { from, to, why } => self.entered(from, to, why.to_string(), ctx),
                 RfAction::Completed { state } => self.completed(state, ctx),
-                RfAction::ClientMissed { client, name, state, .. } => {
+                RfAction::ClientMissed {
+                    client,
+                    name,
+                    state,
+                    ..
+                } => {
                     let name = name.to_string();
-                    ctx.event(Event::ClientMissed { group: self.id, client, name, state });
+                    ctx.event(Event::ClientMissed {
+                        group: self.id,
+                        client,
+                        name,
+                        state,
+                    });
                 }
-                RfAction::ClientFailed { client, name, state, text: cause } => {
+                RfAction::ClientFailed {
+                    client,
+                    name,
+                    state,
+                    text: cause,
+                } => {
                     let name = name.to_string();
-                    ctx.event(Event::ClientFailed { group: self.id, client, name, state, cause });
+                    ctx.event(Event::ClientFailed {
+                        group: self.id,
+                        client,
+                        name,
+                        state,
+                        cause,
+                    });
                 }
             }
         }
@@ -323,7 +385,13 @@ impl Group {
 
     fn entered(&mut self, from: RfState, to: RfState, why: String, ctx: &mut Context<'_>) {
         *ctx.status_due = true;
-        ctx.event(Event::State { group: self.id, from, to, term: self.term, why });
+        ctx.event(Event::State {
+            group: self.id,
+            from,
+            to,
+            term: self.term,
+            why,
+        });
         if to == RfState::StandbyColdBulk && !self.standby.is_asking() {
             self.request_sync(ctx);
         }

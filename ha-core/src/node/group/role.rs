@@ -57,7 +57,8 @@ impl Group {
     /// Back to NEGOTIATION: the active that this unit followed is not there any more.
     fn step_back(&mut self, why: &str, ctx: &mut Context<'_>) {
         self.stop_sync();
-        self.facility.fall_back(FallBack::Negotiation, why.to_owned(), ctx.now);
+        self.facility
+            .fall_back(FallBack::Negotiation, why.to_owned(), ctx.now);
         self.run_facility(ctx);
     }
 
@@ -89,7 +90,8 @@ impl Group {
         if let Some(peer) = &mut self.peer {
             peer.active = false;
         }
-        self.scheme_input(&SchemeInput::PeerResigned, ctx);
+        let term = term_of(resign.term);
+        self.scheme_input(&SchemeInput::PeerResigned { term }, ctx);
     }
 
     /// This process did not run for longer than the peer waits: it may have been replaced.
@@ -119,7 +121,9 @@ impl Group {
     }
 
     fn scheme_peer(&mut self, ctx: &mut Context<'_>) {
-        let Some(peer) = self.peer.as_ref() else { return };
+        let Some(peer) = self.peer.as_ref() else {
+            return;
+        };
         let view = peer_view(peer, self.peer_unit);
         let rival = view.claim.filter(|_| self.is_active());
         if rival.is_some() && self.planted.no_fencing {
@@ -180,7 +184,10 @@ impl Group {
         let Some(peer) = &self.peer else { return };
         self.term = self.term.max(term_of(peer.term)).next(self.unit);
         self.stats.dual_active += 1;
-        ctx.event(Event::DualActive { group: self.id, kept: true });
+        ctx.event(Event::DualActive {
+            group: self.id,
+            kept: true,
+        });
         self.new_sender(ctx);
         *ctx.status_due = true;
     }
@@ -191,8 +198,11 @@ impl Group {
         let again = self.role == Role::Active;
         if !again {
             self.complete = holds.complete || self.term == Term::ZERO;
-            self.lineage =
-                if holds.term == Term::ZERO { self.random() } else { holds.lineage };
+            self.lineage = if holds.term == Term::ZERO {
+                self.random()
+            } else {
+                holds.lineage
+            };
         }
         let before = self.term != Term::ZERO;
         self.stop_sync();
@@ -208,12 +218,21 @@ impl Group {
         self.new_sender(ctx);
         self.shared.set_writable(true);
         *ctx.status_due = true;
-        ctx.event(Event::Switchover { group: self.id, reason, term: self.term });
+        ctx.event(Event::Switchover {
+            group: self.id,
+            reason,
+            term: self.term,
+        });
         if again {
-            self.facility.keep_role("the other unit did not take over", ctx.now);
+            self.facility
+                .keep_role("the other unit did not take over", ctx.now);
         } else {
             let previous = before.then_some(self.peer_unit);
-            let activation = Activation { reason, previous, term: self.term };
+            let activation = Activation {
+                reason,
+                previous,
+                term: self.term,
+            };
             self.facility.become_active(activation, ctx.now);
         }
         self.run_facility(ctx);
@@ -252,7 +271,11 @@ impl Group {
         (self.tenure, self.complete) = (None, false);
         self.stats.demotions += 1;
         *ctx.status_due = true;
-        ctx.event(Event::Switchover { group: self.id, reason, term: self.term });
+        ctx.event(Event::Switchover {
+            group: self.id,
+            reason,
+            term: self.term,
+        });
         self.facility.demote(reason, ctx.now);
         self.run_facility(ctx);
         self.facility.become_standby(ctx.now);
@@ -266,7 +289,12 @@ impl Group {
             return false;
         }
         self.stats.fenced += 1;
-        ctx.event(Event::Fenced { group: self.id, what, got, highest: self.term });
+        ctx.event(Event::Fenced {
+            group: self.id,
+            what,
+            got,
+            highest: self.term,
+        });
         true
     }
 

@@ -79,13 +79,21 @@ impl Group {
         ctx.send(*link, Body::SyncRequest(request));
     }
 
+    /// A link opened: if the stream was broken off, it goes on there.
+    pub(super) fn continue_sync(&mut self, ctx: &mut Context<'_>) {
+        if self.role == Role::Standby && !self.standby.is_asking() {
+            self.request_sync(ctx);
+        }
+    }
+
     pub(super) fn stop_sync(&mut self) {
         self.standby = Progress::default();
     }
 
     pub(super) fn standby_timeout(&mut self, ctx: &mut Context<'_>) {
         let due = |at: Option<Time>| at.is_some_and(|at| ctx.now >= at);
-        if self.role == Role::Standby && (due(self.standby.answer_by) || due(self.standby.retry_at)) {
+        if self.role == Role::Standby && (due(self.standby.answer_by) || due(self.standby.retry_at))
+        {
             (self.standby.answer_by, self.standby.retry_at) = (None, None);
             self.request_sync(ctx);
         }
@@ -98,7 +106,12 @@ impl Group {
         }
     }
 
-    pub(crate) fn handle_begin(&mut self, begin: &pb::SyncBegin, link: LinkId, ctx: &mut Context<'_>) {
+    pub(crate) fn handle_begin(
+        &mut self,
+        begin: &pb::SyncBegin,
+        link: LinkId,
+        ctx: &mut Context<'_>,
+    ) {
         if !self.accepts("SyncBegin", begin.sync, term_of(begin.term), link, ctx) {
             return;
         }
@@ -109,7 +122,11 @@ impl Group {
         self.standby.answer_by = None;
         self.standby.resync.clear();
         self.standby.bulk_ack_due = self.receiver.in_bulk();
-        ctx.event(Event::SyncBegan { group: self.id, full, bulk: self.receiver.in_bulk() });
+        ctx.event(Event::SyncBegan {
+            group: self.id,
+            full,
+            bulk: self.receiver.in_bulk(),
+        });
         if !self.receiver.holds().complete {
             self.not_whole("a sync began", ctx);
         }
@@ -124,7 +141,12 @@ impl Group {
         self.handle_applied(applied, ctx);
     }
 
-    pub(crate) fn handle_chunk(&mut self, chunk: pb::BulkChunk, link: LinkId, ctx: &mut Context<'_>) {
+    pub(crate) fn handle_chunk(
+        &mut self,
+        chunk: pb::BulkChunk,
+        link: LinkId,
+        ctx: &mut Context<'_>,
+    ) {
         let term = term_of(chunk.term);
         if !self.accepts("BulkChunk", chunk.sync, term, link, ctx) || !self.receiver.is_begun() {
             return;
@@ -144,13 +166,20 @@ impl Group {
         if !applied.differing.is_empty() {
             self.stats.digest_mismatches += applied.differing.len() as u64;
             let clients = applied.differing.clone();
-            ctx.event(Event::DigestMismatch { group: self.id, clients });
+            ctx.event(Event::DigestMismatch {
+                group: self.id,
+                clients,
+            });
             self.resync(applied.differing, "digests differ", ctx);
         } else if applied.complete {
             self.standby.failures = 0;
             let (group, entries) = (self.id, self.entries());
             let took = ctx.now.since(self.standby.since);
-            ctx.event(Event::SyncCompleted { group, entries, took });
+            ctx.event(Event::SyncCompleted {
+                group,
+                entries,
+                took,
+            });
             self.facility.set_gate(Gate::Synced, true, ctx.now);
             self.run_facility(ctx);
         }
@@ -207,11 +236,12 @@ impl Group {
                 self.stats.audit_mismatches += entries as u64;
                 damaged.push(member.id());
                 let (group, client) = (self.id, member.id());
-                ctx.out.push_back(crate::node::Output::Event(Event::AuditMismatch {
-                    group,
-                    client,
-                    entries,
-                }));
+                ctx.out
+                    .push_back(crate::node::Output::Event(Event::AuditMismatch {
+                        group,
+                        client,
+                        entries,
+                    }));
             }
         }
         if !damaged.is_empty() {
@@ -243,7 +273,11 @@ impl Group {
             StreamError::Apply { client, .. } => vec![*client],
             _ => self.members.iter().map(|member| member.id()).collect(),
         };
-        ctx.event(Event::SyncFailed { group: self.id, error, retry_in });
+        ctx.event(Event::SyncFailed {
+            group: self.id,
+            error,
+            retry_in,
+        });
         self.standby = Progress {
             failures: self.standby.failures + 1,
             retry_at: Some(ctx.now + retry_in),
@@ -258,7 +292,8 @@ impl Group {
     fn not_whole(&mut self, why: &str, ctx: &mut Context<'_>) {
         self.facility.set_gate(Gate::Synced, false, ctx.now);
         if self.facility.state() == RfState::StandbyHot {
-            self.facility.fall_back(FallBack::ColdBulk, why.to_owned(), ctx.now);
+            self.facility
+                .fall_back(FallBack::ColdBulk, why.to_owned(), ctx.now);
         }
         self.run_facility(ctx);
     }

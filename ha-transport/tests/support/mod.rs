@@ -1,0 +1,129 @@
+//! What the tests of transports share.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+#[cfg(any(feature = "tcp", feature = "quic"))]
+use ha_transport::{Identity, PeerTrust};
+use ha_transport::{Lane, Link, LinkError, LinkLimits, LinkSender, Side, Transport, memory};
+
+/// The two ends of a path: `near` accepts, `far` dials. Made within a runtime.
+pub struct Pair {
+    pub near: Arc<dyn Transport>,
+    pub far: Arc<dyn Transport>,
+}
+
+impl Pair {
+    pub async fn link(&self) -> (Link, Link) {
+        let accepting = self.near.establish(Side::Accept);
+        let dialling = self.far.establish(Side::Dial);
+        tokio::try_join!(accepting, dialling).unwrap()
+    }
+}
+
+pub fn memory(limits: LinkLimits) -> Pair {
+    let (near, far) = memory::pair(limits);
+    Pair {
+        near: Arc::new(near),
+        far: Arc::new(far),
+    }
+}
+
+#[cfg(feature = "tcp")]
+pub const ANY: std::net::SocketAddr =
+    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+#[cfg(all(feature = "quic", not(feature = "tcp")))]
+pub const ANY: std::net::SocketAddr =
+    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+#[cfg(any(feature = "tcp", feature = "quic"))]
+pub struct Unit {
+    pub identity: Identity,
+}
+
+#[cfg(any(feature = "tcp", feature = "quic"))]
+impl Unit {
+    pub fn new(name: &str) -> Self {
+        Self {
+            identity: Identity::generate(name).unwrap(),
+        }
+    }
+
+    pub fn trust(&self) -> PeerTrust {
+        PeerTrust::keys([self.identity.fingerprint()]).unwrap()
+    }
+}
+
+#[cfg(feature = "tcp")]
+pub fn tcp(limits: LinkLimits) -> Pair {
+    use ha_transport::Tcp;
+    let (a, b) = (Unit::new("unit-0"), Unit::new("unit-1"));
+    let near = Tcp::new(ANY, ANY, &a.identity, b.trust(), limits).unwrap();
+    let address = near.listen().unwrap();
+    let far = Tcp::new(ANY, address, &b.identity, a.trust(), limits).unwrap();
+    Pair {
+        near: Arc::new(near),
+        far: Arc::new(far),
+    }
+}
+
+#[cfg(feature = "tcp")]
+pub fn tcp_plaintext(limits: LinkLimits) -> Pair {
+    use ha_transport::Tcp;
+    let near = Tcp::insecure_plaintext(ANY, ANY, limits);
+    let address = near.listen().unwrap();
+    let far = Tcp::insecure_plaintext(ANY, address, limits);
+    Pair {
+        near: Arc::new(near),
+        far: Arc::new(far),
+    }
+}
+
+#[cfg(feature = "quic")]
+pub fn quic(limits: LinkLimits) -> Pair {
+    use ha_transport::Quic;
+    let (a, b) = (Unit::new("unit-0"), Unit::new("unit-1"));
+    let near = Quic::new(ANY, ANY, &a.identity, b.trust(), limits).unwrap();
+    let address = near.listen().unwrap();
+    let far = Quic::new(ANY, address, &b.identity, a.trust(), limits).unwrap();
+    Pair {
+        near: Arc::new(near),
+        far: Arc::new(far),
+    }
+}
+
+/// Fails instead of hanging.
+pub async fn bounded<T>(test: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), test)
+        .await
+        .expect("the test hangs")
+}
+
+/// A message that shows where it is damaged.
+pub fn message(seed: usize, length: usize) -> Bytes {
+    (0..length).map(|i| ((i + seed) * 31 % 251) as u8).collect()
+}
+
+/// Sends, waiting while the queue is full.
+pub async fn send(sender: &LinkSender, lane: Lane, message: Bytes) -> Result<(), LinkError> {
+    loop {
+        match sender.send(lane, message.clone()) {
+            Err(LinkError::QueueFull { .. }) => tokio::task::yield_now().await,
+            other => return other,
+        }
+    }
+}
+
+/// Waits for a condition.
+pub async fn until(condition: impl Fn() -> bool) {
+    bounded(async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
