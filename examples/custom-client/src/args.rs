@@ -15,11 +15,18 @@ pub(crate) enum Error {
     #[error("{0} is missing; `custom-client help` shows how to use it")]
     Missing(String),
     #[error("`{text}` is no value for {name}: {cause}")]
-    Invalid { name: String, text: String, cause: String },
+    Invalid {
+        name: String,
+        text: String,
+        cause: String,
+    },
     #[error("`{0}` is not understood; `custom-client help` shows what is")]
     Surplus(String),
     #[error("cannot listen on {}: {source}; is another unit using it?", path.display())]
-    Socket { path: PathBuf, source: std::io::Error },
+    Socket {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{0}")]
     Other(String),
 }
@@ -50,8 +57,13 @@ impl Args {
     }
 
     /// The value of an option, if it is given.
-    pub(crate) fn value<T: FromStr<Err: Display>>(&mut self, name: &str) -> Result<Option<T>, Error> {
-        let Some(place) = self.0.iter().position(|word| word == name) else { return Ok(None) };
+    pub(crate) fn value<T: FromStr<Err: Display>>(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<T>, Error> {
+        let Some(place) = self.0.iter().position(|word| word == name) else {
+            return Ok(None);
+        };
         self.0.remove(place);
         if place >= self.0.len() {
             return Err(Error::Missing(format!("the value of {name}")));
@@ -59,20 +71,26 @@ impl Args {
         let text = self.0.remove(place);
         match text.parse() {
             Ok(value) => Ok(Some(value)),
-            Err(cause) => {
-                Err(Error::Invalid { name: name.to_owned(), text, cause: format!("{cause}") })
-            }
+            Err(cause) => Err(Error::Invalid {
+                name: name.to_owned(),
+                text,
+                cause: format!("{cause}"),
+            }),
         }
     }
 
     /// The value of an option that must be given.
     pub(crate) fn required<T: FromStr<Err: Display>>(&mut self, name: &str) -> Result<T, Error> {
-        self.value(name)?.ok_or_else(|| Error::Missing(name.to_owned()))
+        self.value(name)?
+            .ok_or_else(|| Error::Missing(name.to_owned()))
     }
 
     /// Refuses what is left.
     pub(crate) fn finish(self) -> Result<(), Error> {
-        self.0.into_iter().next().map_or(Ok(()), |word| Err(Error::Surplus(word)))
+        self.0
+            .into_iter()
+            .next()
+            .map_or(Ok(()), |word| Err(Error::Surplus(word)))
     }
 }
 
@@ -88,7 +106,10 @@ mod tests {
     fn options_come_in_any_order() {
         let mut args = args("unit --fast --id 7 --socket /run/x");
         assert_eq!(args.word("a command").unwrap(), "unit");
-        assert_eq!(args.required::<PathBuf>("--socket").unwrap(), PathBuf::from("/run/x"));
+        assert_eq!(
+            args.required::<PathBuf>("--socket").unwrap(),
+            PathBuf::from("/run/x")
+        );
         assert_eq!(args.required::<u32>("--id").unwrap(), 7);
         assert!(args.flag("--fast") && !args.flag("--fast"));
         assert_eq!(args.value::<u32>("--peer").unwrap(), None);

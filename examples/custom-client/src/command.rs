@@ -34,9 +34,16 @@ pub(crate) enum CommandError {
     )]
     Unknown(String),
     #[error("{what} is missing; usage: {usage}")]
-    Missing { what: &'static str, usage: &'static str },
+    Missing {
+        what: &'static str,
+        usage: &'static str,
+    },
     #[error("`{text}` is no {what}; usage: {usage}")]
-    Invalid { what: &'static str, text: String, usage: &'static str },
+    Invalid {
+        what: &'static str,
+        text: String,
+        usage: &'static str,
+    },
     #[error("`{text}` is too much; usage: {usage}")]
     Surplus { text: String, usage: &'static str },
     #[error("the owner has {0} bytes; at most {limit} are allowed", limit = Mapping::OWNER_LIMIT)]
@@ -84,7 +91,10 @@ struct Words<'a> {
 
 impl<'a> Words<'a> {
     fn key(&mut self) -> Result<PortKey, CommandError> {
-        Ok(PortKey { protocol: self.parse("protocol")?, port: self.parse("port")? })
+        Ok(PortKey {
+            protocol: self.parse("protocol")?,
+            port: self.parse("port")?,
+        })
     }
 
     fn mapping(&mut self) -> Result<Mapping, CommandError> {
@@ -100,11 +110,18 @@ impl<'a> Words<'a> {
             Some(text) => self.parse_word("lifetime in seconds", text)?,
             None => 0,
         };
-        Ok(Mapping { internal, owner, lifetime_s })
+        Ok(Mapping {
+            internal,
+            owner,
+            lifetime_s,
+        })
     }
 
     fn word(&mut self, what: &'static str) -> Result<&'a str, CommandError> {
-        self.words.next().ok_or(CommandError::Missing { what, usage: self.usage })
+        self.words.next().ok_or(CommandError::Missing {
+            what,
+            usage: self.usage,
+        })
     }
 
     fn parse<T: FromStr>(&mut self, what: &'static str) -> Result<T, CommandError> {
@@ -117,13 +134,20 @@ impl<'a> Words<'a> {
     }
 
     fn invalid(&self, what: &'static str, text: &str) -> CommandError {
-        CommandError::Invalid { what, text: text.to_owned(), usage: self.usage }
+        CommandError::Invalid {
+            what,
+            text: text.to_owned(),
+            usage: self.usage,
+        }
     }
 
     fn end(mut self) -> Result<(), CommandError> {
         let usage = self.usage;
         match self.words.next() {
-            Some(text) => Err(CommandError::Surplus { text: text.to_owned(), usage }),
+            Some(text) => Err(CommandError::Surplus {
+                text: text.to_owned(),
+                usage,
+            }),
             None => Ok(()),
         }
     }
@@ -134,7 +158,10 @@ mod tests {
     use super::*;
     use crate::table::Protocol;
 
-    const WEB: PortKey = PortKey { protocol: Protocol::Tcp, port: 8080 };
+    const WEB: PortKey = PortKey {
+        protocol: Protocol::Tcp,
+        port: 8080,
+    };
 
     fn error(line: &str) -> String {
         line.parse::<Command>().unwrap_err().to_string()
@@ -159,7 +186,9 @@ mod tests {
     #[test]
     fn what_is_displayed_can_be_given_back() {
         let line = "ADD udp 53 [2001:db8::1]:53 dns 60";
-        let Ok(Command::Add(key, mapping)) = line.parse() else { panic!("not read") };
+        let Ok(Command::Add(key, mapping)) = line.parse() else {
+            panic!("not read")
+        };
         assert_eq!(format!("ADD {key} {mapping}"), line);
     }
 

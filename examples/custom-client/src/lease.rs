@@ -61,10 +61,22 @@ mod tests {
     use crate::table::{Mapping, Protocol, mappings};
 
     fn add(leases: &Leases, table: &Mappings, port: u16, lifetime_s: u32, now: Instant) {
-        let key = PortKey { protocol: Protocol::Tcp, port };
+        let key = PortKey {
+            protocol: Protocol::Tcp,
+            port,
+        };
         let internal = "10.0.0.5:80".parse().unwrap();
         leases.begin(key, lifetime_s, now);
-        table.insert(key, Mapping { internal, owner: "alice".to_owned(), lifetime_s }).unwrap();
+        table
+            .insert(
+                key,
+                Mapping {
+                    internal,
+                    owner: "alice".to_owned(),
+                    lifetime_s,
+                },
+            )
+            .unwrap();
     }
 
     #[test]
@@ -95,7 +107,10 @@ mod tests {
         assert_eq!(leases.sweep(&table, true, at(22)), 1);
     }
 
-    #[allow(clippy::disallowed_methods, reason = "some point in time to count from")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "some point in time to count from"
+    )]
     fn some_instant() -> std::time::Instant {
         std::time::Instant::now()
     }

@@ -43,7 +43,10 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { queue: &self.0, text: Vec::new() }
+        Line {
+            queue: &self.0,
+            text: Vec::new(),
+        }
     }
 }
 

@@ -35,7 +35,9 @@ async fn main() -> ExitCode {
 async fn run(mut args: Args) -> Result<ExitCode, Error> {
     match args.word("a command")?.as_str() {
         "demo" => demo::run(demo::Options::parse(args)?).await,
-        "unit" => unit::run(unit::Options::parse(args)?).await.map(|()| ExitCode::SUCCESS),
+        "unit" => unit::run(unit::Options::parse(args)?)
+            .await
+            .map(|()| ExitCode::SUCCESS),
         "identity" => identity(args).map(|()| ExitCode::SUCCESS),
         "help" => {
             print!("{HELP}");

@@ -84,6 +84,7 @@ impl Service {
                 Ok(command) => self.answer(command).await,
                 Err(error) => format!("ERR {error}"),
             };
+            tracing::debug!(command = line, answer = answer.lines().next(), "served");
             answer.push('\n');
             within_limit(write.write_all(answer.as_bytes())).await?;
             if command == Ok(Command::Quit) {
@@ -144,10 +145,15 @@ impl Service {
     fn elsewhere(&self) -> String {
         let view = self.node.group_view();
         let state = view.map_or_else(|| "starting".to_owned(), |view| view.state.to_string());
-        let peer_active = view.and_then(|view| view.peer_state).is_some_and(|s| s.is_active());
+        let peer_active = view
+            .and_then(|view| view.peer_state)
+            .is_some_and(|s| s.is_active());
         match (&self.peer_socket, peer_active) {
             (Some(path), true) => {
-                format!("ERR not active: this unit is {state}; write at {}", path.display())
+                format!(
+                    "ERR not active: this unit is {state}; write at {}",
+                    path.display()
+                )
             }
             (None, true) => format!("ERR not active: this unit is {state}; write at the other one"),
             (_, false) => {
@@ -159,7 +165,10 @@ impl Service {
     fn list(&self) -> String {
         let mut rows: Vec<_> = self.table.snapshot().collect();
         rows.sort_unstable_by_key(|(key, _)| *key);
-        let rows: Vec<_> = rows.iter().map(|(key, mapping)| format!("{key} {mapping}")).collect();
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(key, mapping)| format!("{key} {mapping}"))
+            .collect();
         lines(&rows)
     }
 
@@ -205,7 +214,9 @@ async fn read_line(read: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Line> {
 }
 
 async fn within_limit<T>(io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    timeout(IDLE_LIMIT, io).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(IDLE_LIMIT, io)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 fn text<E: std::fmt::Display>(result: Result<String, E>) -> String {

@@ -61,11 +61,17 @@ impl Record for PortKey {
 
     fn decode(_version: u16, bytes: &[u8]) -> Result<Self, DecodeError> {
         let &[number, high, low] = bytes else {
-            return Err(DecodeError::Length { expected: KEY_BYTES, got: bytes.len() });
+            return Err(DecodeError::Length {
+                expected: KEY_BYTES,
+                got: bytes.len(),
+            });
         };
         let protocol = Protocol::from_number(number)
             .ok_or_else(|| DecodeError::Invalid(format!("{number} is neither TCP nor UDP")))?;
-        Ok(Self { protocol, port: u16::from_be_bytes([high, low]) })
+        Ok(Self {
+            protocol,
+            port: u16::from_be_bytes([high, low]),
+        })
     }
 
     fn encoded_len_bound(&self) -> Option<usize> {
@@ -115,7 +121,10 @@ impl Record for Mapping {
 fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), DecodeError> {
     match bytes.split_first_chunk::<N>() {
         Some((head, rest)) => Ok((*head, rest)),
-        None => Err(DecodeError::Length { expected: N, got: bytes.len() }),
+        None => Err(DecodeError::Length {
+            expected: N,
+            got: bytes.len(),
+        }),
     }
 }
 
@@ -179,19 +188,29 @@ mod tests {
     use super::*;
 
     fn mapping(internal: &str, owner: &str) -> Mapping {
-        Mapping { internal: internal.parse().unwrap(), owner: owner.to_owned(), lifetime_s: 7200 }
+        Mapping {
+            internal: internal.parse().unwrap(),
+            owner: owner.to_owned(),
+            lifetime_s: 7200,
+        }
     }
 
     #[test]
     fn records_come_back_as_they_were() {
-        for value in [mapping("10.0.0.5:80", "alice"), mapping("[2001:db8::5]:443", "")] {
+        for value in [
+            mapping("10.0.0.5:80", "alice"),
+            mapping("[2001:db8::5]:443", ""),
+        ] {
             let mut bytes = Vec::new();
             value.encode(1, &mut bytes);
             assert!(bytes.len() <= value.encoded_len_bound().unwrap());
             assert_eq!(Mapping::decode(1, &bytes), Ok(value));
         }
         for protocol in [Protocol::Tcp, Protocol::Udp] {
-            let key = PortKey { protocol, port: 0x1234 };
+            let key = PortKey {
+                protocol,
+                port: 0x1234,
+            };
             let mut bytes = Vec::new();
             key.encode(1, &mut bytes);
             assert_eq!(bytes, [protocol.number(), 0x12, 0x34]);
@@ -210,11 +229,23 @@ mod tests {
             ));
         }
         bytes[6] = 5;
-        assert!(matches!(Mapping::decode(1, &bytes), Err(DecodeError::Invalid(_))));
+        assert!(matches!(
+            Mapping::decode(1, &bytes),
+            Err(DecodeError::Invalid(_))
+        ));
         bytes[6] = 4;
         bytes.push(0xff);
-        assert!(matches!(Mapping::decode(1, &bytes), Err(DecodeError::Utf8(_))));
-        assert!(matches!(PortKey::decode(1, &[1, 0, 80]), Err(DecodeError::Invalid(_))));
-        assert!(matches!(PortKey::decode(1, &[6, 0]), Err(DecodeError::Length { .. })));
+        assert!(matches!(
+            Mapping::decode(1, &bytes),
+            Err(DecodeError::Utf8(_))
+        ));
+        assert!(matches!(
+            PortKey::decode(1, &[1, 0, 80]),
+            Err(DecodeError::Invalid(_))
+        ));
+        assert!(matches!(
+            PortKey::decode(1, &[6, 0]),
+            Err(DecodeError::Length { .. })
+        ));
     }
 }

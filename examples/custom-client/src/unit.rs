@@ -9,7 +9,6 @@ use ha_core::redundancy::KeepaliveConfig;
 use ha_core::scheme::PeerHealth;
 use ha_transport::runtime::{Node, NodeBuilder};
 use ha_transport::{Fingerprint, Identity, LinkLimits, PeerTrust, Quic, Tcp};
-use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Args, Error};
@@ -74,8 +73,14 @@ impl Options {
             socket: args.required("--socket")?,
             peer_socket: args.value("--peer-socket")?,
             transport: args.value("--transport")?.unwrap_or(TransportKind::Tcp),
-            keepalive: if fast { KeepaliveConfig::fast() } else { KeepaliveConfig::default() },
-            log: args.value("--log")?.unwrap_or(tracing::level_filters::LevelFilter::INFO),
+            keepalive: if fast {
+                KeepaliveConfig::fast()
+            } else {
+                KeepaliveConfig::default()
+            },
+            log: args
+                .value("--log")?
+                .unwrap_or(tracing::level_filters::LevelFilter::INFO),
             with_stdin: args.flag("--with-stdin"),
         };
         args.finish()?;
@@ -149,7 +154,15 @@ async fn told_to_end(with_stdin: bool) {
 
 /// A parent process that dies, in whatever way, closes its end of the pipe.
 async fn end_of_stdin() {
-    let mut stdin = tokio::io::stdin();
-    let mut bytes = [0; 64];
-    while stdin.read(&mut bytes).await.is_ok_and(|n| n > 0) {}
+    let (ended, end) = tokio::sync::oneshot::channel();
+    // A thread that the program does not wait for when it ends: a read cannot be called off.
+    let thread = std::thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            let _ = ended.send(());
+        });
+    if thread.is_err() || end.await.is_err() {
+        core::future::pending().await
+    }
 }

@@ -31,7 +31,9 @@ impl Client {
     /// Sends a command whose answer has more lines.
     pub(super) async fn ask_lines(&mut self, command: &str) -> io::Result<Vec<String>> {
         let head = self.ask(command).await?;
-        let count = head.strip_prefix("OK ").and_then(|rest| rest.strip_suffix(" lines"));
+        let count = head
+            .strip_prefix("OK ")
+            .and_then(|rest| rest.strip_suffix(" lines"));
         let Some(count) = count.and_then(|count| count.parse().ok()) else {
             return Err(io::Error::other(head));
         };

@@ -66,12 +66,23 @@ impl Ledger {
     pub(super) fn note(&mut self, key: PortKey, value: Value, answered: Answered, now: Instant) {
         let known = self.0.entry(key).or_default();
         match answered {
-            Answered::Replicated => *known = Known { value, also: Vec::new() },
+            Answered::Replicated => {
+                *known = Known {
+                    value,
+                    also: Vec::new(),
+                }
+            }
             Answered::Degraded => {
                 let old = core::mem::replace(&mut known.value, value);
-                known.also.push(Alternative { value: old, degraded_at: Some(now) });
+                known.also.push(Alternative {
+                    value: old,
+                    degraded_at: Some(now),
+                });
             }
-            Answered::Open => known.also.push(Alternative { value, degraded_at: None }),
+            Answered::Open => known.also.push(Alternative {
+                value,
+                degraded_at: None,
+            }),
         }
     }
 
@@ -87,7 +98,9 @@ impl Ledger {
         let mut sum = Comparison::default();
         for (key, known) in &mut self.0 {
             let found = held.remove(key);
-            known.also.retain(|also| also.degraded_at.is_none_or(|at| at >= redundant_since));
+            known
+                .also
+                .retain(|also| also.degraded_at.is_none_or(|at| at >= redundant_since));
             sum.open += usize::from(!known.also.is_empty());
             let alternative = known.also.iter().any(|also| also.value == found);
             let expected = found == known.value || alternative;
@@ -97,7 +110,10 @@ impl Ledger {
                 sum.lost += usize::from(!expected && found.is_none());
             }
             sum.differ += usize::from(!expected && found.is_some());
-            *known = Known { value: found, also: Vec::new() };
+            *known = Known {
+                value: found,
+                also: Vec::new(),
+            };
         }
         sum
     }
@@ -123,20 +139,33 @@ pub(super) fn read_list(lines: &[String]) -> Option<HashMap<PortKey, Mapping>> {
 }
 
 /// The key with which takeovers are timed; no writer uses it.
-pub(super) const PROBE: PortKey = PortKey { protocol: Protocol::Udp, port: u16::MAX };
+pub(super) const PROBE: PortKey = PortKey {
+    protocol: Protocol::Udp,
+    port: u16::MAX,
+};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const KEY: PortKey = PortKey { protocol: Protocol::Tcp, port: 80 };
+    const KEY: PortKey = PortKey {
+        protocol: Protocol::Tcp,
+        port: 80,
+    };
 
     fn mapping(port: u16) -> Value {
         let internal = ([10, 0, 0, 1], port).into();
-        Some(Mapping { internal, owner: "w".to_owned(), lifetime_s: 0 })
+        Some(Mapping {
+            internal,
+            owner: "w".to_owned(),
+            lifetime_s: 0,
+        })
     }
 
-    #[allow(clippy::disallowed_methods, reason = "some point in time to count from")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "some point in time to count from"
+    )]
     fn start() -> Instant {
         Instant::from_std(std::time::Instant::now())
     }
@@ -155,11 +184,23 @@ mod tests {
             ledger.note(KEY, mapping(2), Answered::Replicated, now);
             ledger
         };
-        let good = Comparison { committed: 1, found: 1, ..Comparison::default() };
+        let good = Comparison {
+            committed: 1,
+            found: 1,
+            ..Comparison::default()
+        };
         assert_eq!(compare(&mut written(), mapping(2), now), good);
-        let lost = Comparison { committed: 1, lost: 1, ..Comparison::default() };
+        let lost = Comparison {
+            committed: 1,
+            lost: 1,
+            ..Comparison::default()
+        };
         assert_eq!(compare(&mut written(), None, now), lost);
-        let stale = Comparison { committed: 1, differ: 1, ..Comparison::default() };
+        let stale = Comparison {
+            committed: 1,
+            differ: 1,
+            ..Comparison::default()
+        };
         assert_eq!(compare(&mut written(), mapping(1), now), stale);
     }
 
@@ -169,7 +210,10 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.note(KEY, mapping(1), Answered::Replicated, now);
         ledger.note(KEY, None, Answered::Replicated, now);
-        let back = Comparison { differ: 1, ..Comparison::default() };
+        let back = Comparison {
+            differ: 1,
+            ..Comparison::default()
+        };
         assert_eq!(compare(&mut ledger, mapping(1), now), back);
     }
 

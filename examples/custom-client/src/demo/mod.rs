@@ -47,7 +47,9 @@ impl Options {
         };
         args.finish()?;
         if !(1..=MAX_MAPPINGS).contains(&options.mappings) {
-            return Err(Error::other(format!("--mappings must be 1 to {MAX_MAPPINGS}")));
+            return Err(Error::other(format!(
+                "--mappings must be 1 to {MAX_MAPPINGS}"
+            )));
         }
         Ok(options)
     }
@@ -90,7 +92,11 @@ async fn demonstrate(options: &Options) -> Result<ExitCode, Error> {
         return Err(Error::other(format!("{error}\n{}", demo.pair.log_tails())));
     }
     demo.report.print();
-    Ok(if demo.report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if demo.report.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// The state of the demonstration.
@@ -115,7 +121,8 @@ enum Failure {
 impl Demo {
     async fn run(&mut self, options: &Options) -> Result<(), Error> {
         let link = options.transport.name();
-        self.report.line(&format!("two units start, linked over {link} with TLS 1.3"));
+        self.report
+            .line(&format!("two units start, linked over {link} with TLS 1.3"));
         let (mut active, _) = self.pair.wait_until_redundant().await?;
         for failure in [Failure::Kill, Failure::Kill, Failure::Switchover] {
             active = self.round(active, failure).await?;
@@ -127,14 +134,19 @@ impl Demo {
     /// and the other is checked. Returns that.
     async fn round(&mut self, active: usize, failure: Failure) -> Result<usize, Error> {
         let standby = 1 - active;
+        let written = self.progress.written.load(Ordering::Relaxed);
         let socket = self.pair.units[active].socket.clone();
         let writing = Writers::start(core::mem::take(&mut self.writers), &socket, &self.progress);
         self.pair.units[standby].ensure_running()?;
         let (still_active, redundant_since) = self.pair.wait_until_redundant().await?;
         if still_active != active {
-            return Err(Error::other(format!("unit {active} lost the role by itself")));
+            return Err(Error::other(format!(
+                "unit {active} lost the role by itself"
+            )));
         }
-        self.report.line(&format!("unit {active} is ACTIVE, unit {standby} is STANDBY HOT"));
+        self.report.line(&format!(
+            "unit {active} is ACTIVE, unit {standby} is STANDBY HOT"
+        ));
         self.write_on().await?;
         let takeover = self.fail(active, failure).await?;
         self.writers = writing.finish().await?;
@@ -143,7 +155,13 @@ impl Demo {
             Failure::Kill => format!("unit {active} killed with SIGKILL"),
             Failure::Switchover => format!("switchover {active} to {standby}"),
         };
-        self.report.row(Row { what, takeover, comparison });
+        let writes = self.progress.written.load(Ordering::Relaxed) - written;
+        self.report.row(Row {
+            what,
+            takeover,
+            writes,
+            comparison,
+        });
         Ok(standby)
     }
 
@@ -158,7 +176,9 @@ impl Demo {
                 return Ok(());
             }
             if passed >= self.phase + FILL_LIMIT {
-                return Err(Error::other(format!("only {written} writes were answered in time")));
+                return Err(Error::other(format!(
+                    "only {written} writes were answered in time"
+                )));
             }
             sleep(PROGRESS_INTERVAL).await;
         }
@@ -167,10 +187,12 @@ impl Demo {
     /// Takes the role from the active unit; returns how long it took until the other one had
     /// accepted a write.
     async fn fail(&mut self, active: usize, failure: Failure) -> Result<Duration, Error> {
-        let mut probe =
-            Client::connect(&self.pair.units[1 - active].socket).await.map_err(Error::other)?;
-        let mut command =
-            Client::connect(&self.pair.units[active].socket).await.map_err(Error::other)?;
+        let mut probe = Client::connect(&self.pair.units[1 - active].socket)
+            .await
+            .map_err(Error::other)?;
+        let mut command = Client::connect(&self.pair.units[active].socket)
+            .await
+            .map_err(Error::other)?;
         let begun = Instant::now();
         let switchover = async {
             if failure == Failure::Switchover {
@@ -190,7 +212,11 @@ impl Demo {
     }
 
     /// Reads back everything from a unit and compares it with what the clients wrote.
-    async fn compare(&mut self, unit: usize, redundant_since: Instant) -> Result<Comparison, Error> {
+    async fn compare(
+        &mut self,
+        unit: usize,
+        redundant_since: Instant,
+    ) -> Result<Comparison, Error> {
         let socket = &self.pair.units[unit].socket;
         let mut client = Client::connect(socket).await.map_err(Error::other)?;
         let lines = client.ask_lines("LIST").await.map_err(Error::other)?;

@@ -39,16 +39,26 @@ impl Pair {
         let mut prints = Vec::new();
         for id in 0..2 {
             let identity = Identity::generate(&format!("unit-{id}")).map_err(Error::other)?;
-            identity.save(directory.join(format!("identity-{id}"))).map_err(Error::other)?;
+            identity
+                .save(directory.join(format!("identity-{id}")))
+                .map_err(Error::other)?;
             prints.push(identity.fingerprint());
         }
         // Held until both are known, so that they differ.
         let ports = [FreePort::find()?, FreePort::find()?];
         let unit = |id: usize| {
             let peer = 1 - id;
-            Unit::new(id, directory, options, [ports[id].address, ports[peer].address], prints[peer])
+            Unit::new(
+                id,
+                directory,
+                options,
+                [ports[id].address, ports[peer].address],
+                prints[peer],
+            )
         };
-        let mut pair = Self { units: [unit(0), unit(1)] };
+        let mut pair = Self {
+            units: [unit(0), unit(1)],
+        };
         drop(ports);
         pair.units.iter_mut().try_for_each(Unit::start)?;
         Ok(pair)
@@ -88,15 +98,23 @@ impl Unit {
     ) -> Self {
         let socket = directory.join(format!("unit-{id}.sock"));
         let text = |path: &Path| path.display().to_string();
-        let mut arguments = ["unit", "--with-stdin", "--log", "info"].map(str::to_owned).to_vec();
+        let mut arguments = ["unit", "--with-stdin", "--log", "info"]
+            .map(str::to_owned)
+            .to_vec();
         let values = [
             ("--id", id.to_string()),
             ("--listen", listen.to_string()),
             ("--peer", peer.to_string()),
-            ("--identity", text(&directory.join(format!("identity-{id}")))),
+            (
+                "--identity",
+                text(&directory.join(format!("identity-{id}"))),
+            ),
             ("--pin", pin.to_string()),
             ("--socket", text(&socket)),
-            ("--peer-socket", text(&directory.join(format!("unit-{}.sock", 1 - id)))),
+            (
+                "--peer-socket",
+                text(&directory.join(format!("unit-{}.sock", 1 - id))),
+            ),
             ("--transport", options.transport.name().to_owned()),
         ];
         for (name, value) in values {
@@ -106,7 +124,13 @@ impl Unit {
             arguments.push("--fast".to_owned());
         }
         let log = directory.join(format!("unit-{id}.log"));
-        Self { id, socket, log, arguments, process: None }
+        Self {
+            id,
+            socket,
+            log,
+            arguments,
+            process: None,
+        }
     }
 
     /// Starts the unit's process. Its standard input is a pipe from this process: it ends with it,
@@ -126,25 +150,42 @@ impl Unit {
 
     /// Starts the unit's process unless it runs.
     pub(super) fn ensure_running(&mut self) -> Result<(), Error> {
-        if self.process.is_none() { self.start() } else { Ok(()) }
+        if self.process.is_none() {
+            self.start()
+        } else {
+            Ok(())
+        }
     }
 
     /// Ends the unit at once: SIGKILL.
     pub(super) fn kill(&mut self) -> io::Result<()> {
-        let Some(mut process) = self.process.take() else { return Ok(()) };
+        let Some(mut process) = self.process.take() else {
+            return Ok(());
+        };
         process.kill()?;
         process.wait().map(drop)
     }
 
     /// The unit's state as it says itself, such as `STANDBY HOT`; empty while it does not serve.
     async fn state(&mut self) -> Result<String, Error> {
-        if let Some(status) = self.process.as_mut().and_then(|p| p.try_wait().ok().flatten()) {
-            return Err(Error::other(format!("unit {} ended by itself: {status}", self.id)));
+        if let Some(status) = self
+            .process
+            .as_mut()
+            .and_then(|p| p.try_wait().ok().flatten())
+        {
+            return Err(Error::other(format!(
+                "unit {} ended by itself: {status}",
+                self.id
+            )));
         }
-        let Ok(mut client) = Client::connect(&self.socket).await else { return Ok(String::new()) };
+        let Ok(mut client) = Client::connect(&self.socket).await else {
+            return Ok(String::new());
+        };
         let lines = client.ask_lines("STATES").await.unwrap_or_default();
         // `my state = 13 -ACTIVE`
-        let state = lines.iter().find_map(|line| line.trim().strip_prefix("my state = "));
+        let state = lines
+            .iter()
+            .find_map(|line| line.trim().strip_prefix("my state = "));
         let name = state.and_then(|state| state.split_once('-'));
         Ok(name.map_or_else(String::new, |(_, name)| name.trim().to_owned()))
     }
@@ -179,7 +220,11 @@ impl FreePort {
             let tcp = TcpListener::bind("127.0.0.1:0")?;
             let address = tcp.local_addr()?;
             let udp = UdpSocket::bind(address)?;
-            Ok(Self { address, _tcp: tcp, _udp: udp })
+            Ok(Self {
+                address,
+                _tcp: tcp,
+                _udp: udp,
+            })
         };
         let mut found = attempt();
         for _ in 0..16 {

@@ -10,6 +10,8 @@ pub(super) struct Row {
     pub(super) what: String,
     /// From the failure until the other unit had accepted a write.
     pub(super) takeover: Duration,
+    /// Writes answered since the failure before.
+    pub(super) writes: u64,
     pub(super) comparison: Comparison,
 }
 
@@ -46,7 +48,9 @@ impl Report {
     /// Takes an outcome.
     pub(super) fn row(&mut self, row: Row) {
         let millis = row.takeover.as_secs_f64() * 1e3;
-        let Comparison { committed, found, .. } = row.comparison;
+        let Comparison {
+            committed, found, ..
+        } = row.comparison;
         self.line(&format!(
             "{}: the other unit serves after {millis:.1} ms and has {found} of {committed}",
             row.what
@@ -62,13 +66,19 @@ impl Report {
 
     fn table(&self) -> String {
         let mut table = format!(
-            "\n{:<27} {:>11} {:>10} {:>8} {:>6} {:>7} {:>6}\n",
-            "failure", "takeover ms", "committed", "found", "lost", "differ", "open"
+            "\n{:<27} {:>11} {:>8} {:>10} {:>8} {:>6} {:>7} {:>6}\n",
+            "failure", "takeover ms", "writes", "committed", "found", "lost", "differ", "open"
         );
-        for Row { what, takeover, comparison: c } in &self.rows {
+        for Row {
+            what,
+            takeover,
+            writes,
+            comparison: c,
+        } in &self.rows
+        {
             let millis = takeover.as_secs_f64() * 1e3;
             table.push_str(&format!(
-                "{what:<27} {millis:>11.1} {:>10} {:>8} {:>6} {:>7} {:>6}\n",
+                "{what:<27} {millis:>11.1} {writes:>8} {:>10} {:>8} {:>6} {:>7} {:>6}\n",
                 c.committed, c.found, c.lost, c.differ, c.open
             ));
         }
@@ -78,13 +88,16 @@ impl Report {
 
     /// Whether everything that was committed was found as it was written.
     pub(super) fn is_good(&self) -> bool {
-        self.rows.iter().all(|row| row.comparison.lost == 0 && row.comparison.differ == 0)
+        self.rows
+            .iter()
+            .all(|row| row.comparison.lost == 0 && row.comparison.differ == 0)
     }
 }
 
 const GOOD: &str = "\
 takeover: from the failure until the other unit had accepted a write, seen from outside.
-open: writes that were not answered before the failure; they may be there or not.
+writes: answered since the failure before; committed: mappings that they left.
+open: writes that the failure left without an answer; they may be there or not.
 Nothing that was committed was lost.
 ";
 const BAD: &str = "\
@@ -102,16 +115,34 @@ mod tests {
     use super::*;
 
     fn report(lost: usize, differ: usize) -> Report {
-        let comparison = Comparison { committed: 7, found: 7, lost, differ, open: 1 };
+        let comparison = Comparison {
+            committed: 7,
+            found: 7,
+            lost,
+            differ,
+            open: 1,
+        };
         let takeover = Duration::from_micros(812_340);
-        let row = Row { what: "unit 0 killed".to_owned(), takeover, comparison };
-        Report { rows: vec![row], open: false }
+        let row = Row {
+            what: "unit 0 killed".to_owned(),
+            takeover,
+            writes: 9,
+            comparison,
+        };
+        Report {
+            rows: vec![row],
+            open: false,
+        }
     }
 
     #[test]
     fn a_lost_or_different_mapping_is_a_failure() {
         assert!(report(0, 0).is_good());
-        assert!(report(0, 0).table().contains("Nothing that was committed was lost"));
+        assert!(
+            report(0, 0)
+                .table()
+                .contains("Nothing that was committed was lost")
+        );
         for bad in [report(1, 0), report(0, 1)] {
             assert!(!bad.is_good());
             assert!(bad.table().contains("FAILED"));
@@ -121,6 +152,10 @@ mod tests {
     #[test]
     fn the_table_shows_what_was_measured() {
         let table = report(0, 0).table();
-        assert!(table.lines().any(|line| line.starts_with("unit 0 killed") && line.contains("812.3")));
+        assert!(
+            table
+                .lines()
+                .any(|line| line.starts_with("unit 0 killed") && line.contains("812.3"))
+        );
     }
 }

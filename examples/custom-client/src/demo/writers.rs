@@ -46,7 +46,10 @@ impl Writers {
         for writer in writers {
             tasks.spawn(writer.run(socket.to_owned(), Arc::clone(progress)));
         }
-        Self { tasks, progress: Arc::clone(progress) }
+        Self {
+            tasks,
+            progress: Arc::clone(progress),
+        }
     }
 
     /// Ends all writers after their present write, if their unit did not end them, and gives them
@@ -65,7 +68,12 @@ impl Writer {
     /// Writers that share `mappings` keys.
     pub(super) fn all(mappings: usize) -> Vec<Self> {
         let keys = mappings.div_ceil(WRITERS);
-        let writer = |number| Self { number, keys, writes: 0, ledger: Ledger::default() };
+        let writer = |number| Self {
+            number,
+            keys,
+            writes: 0,
+            ledger: Ledger::default(),
+        };
         (0..WRITERS).map(writer).collect()
     }
 
@@ -118,8 +126,15 @@ impl Writer {
 
 /// The keys in order: all ports of TCP, then those of UDP.
 fn key(index: usize) -> PortKey {
-    let protocol = if index < PORTS { Protocol::Tcp } else { Protocol::Udp };
-    PortKey { protocol, port: u16::try_from(index % PORTS).unwrap_or(0) }
+    let protocol = if index < PORTS {
+        Protocol::Tcp
+    } else {
+        Protocol::Udp
+    };
+    PortKey {
+        protocol,
+        port: u16::try_from(index % PORTS).unwrap_or(0),
+    }
 }
 
 const PORTS: usize = 65536;
