@@ -228,9 +228,9 @@ impl Observer {
                     assert_eq!(client, self.order[self.settled]);
                     assert!(after >= self.facility.notification_timer());
                     if self.state.is_active() {
-                        self.settle()
+                        self.settle();
                     } else {
-                        self.restart()
+                        self.restart();
                     }
                 }
                 RfAction::ClientFailed { .. } => {}
@@ -300,9 +300,9 @@ proptest! {
         observer.apply(&Op::Demote);
         observer.apply(&Op::Enable);
         observer.apply(&Op::Standby);
-        for _ in 0..200 {
+        for _ in 0..80 {
             observer.apply(&Op::Answer(true));
-            observer.apply(&Op::Pass(1000));
+            observer.apply(&Op::Pass(2000));
             for gate in Gate::ALL {
                 observer.apply(&Op::Gate(gate, true));
             }

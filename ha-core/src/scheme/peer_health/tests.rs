@@ -40,6 +40,7 @@ fn view() -> PeerView {
         unit: UnitId::new(0),
         state: RfState::Negotiation,
         decided: false,
+        seen: Term::ZERO,
         holds: Term::ZERO,
         holds_complete: false,
         claim: None,
@@ -279,6 +280,33 @@ fn a_standby_in_maintenance_takes_over_when_that_ends() {
         scheme.decision(),
         Decision::new(Role::Active, Reason::PeerLost)
     );
+}
+
+#[test]
+fn a_follower_with_a_higher_term_makes_the_active_unit_raise_its_own() {
+    for decided in [false, true] {
+        let (mut scheme, mine) = active(PeerHealthConfig::default());
+        let seen = Term {
+            counter: 1,
+            unit: UnitId::new(2),
+        };
+        let peer = SchemeInput::PeerSeen(PeerView {
+            seen,
+            decided,
+            ..view()
+        });
+        scheme.handle(&peer, &mine, at(10_000));
+        assert!(scheme.decision().raise_term);
+        let raised = LocalView {
+            claim: Some(claim(1, 2)),
+            ..mine
+        };
+        scheme.handle(&peer, &raised, at(10_001));
+        assert_eq!(
+            scheme.decision(),
+            Decision::new(Role::Active, Reason::Alone)
+        );
+    }
 }
 
 #[test]

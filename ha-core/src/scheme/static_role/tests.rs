@@ -32,6 +32,7 @@ fn peer(counter: Option<u64>) -> SchemeInput {
         unit: UnitId::new(1),
         state: RfState::Negotiation,
         decided: true,
+        seen: Term::ZERO,
         holds: Term::ZERO,
         holds_complete: false,
         claim: counter.map(|counter| claim(1, counter)),
@@ -108,4 +109,21 @@ fn a_winner_with_the_lower_term_is_told_to_raise_it_once() {
         scheme.decision(),
         Decision::new(Role::Active, Reason::Configured)
     );
+}
+
+#[test]
+fn a_follower_with_a_higher_term_makes_the_active_unit_raise_its_own() {
+    let mut scheme = booted(Role::Active);
+    let SchemeInput::PeerSeen(view) = peer(None) else {
+        panic!()
+    };
+    for (counter, raise) in [(4, false), (5, true), (6, true)] {
+        let seen = Term {
+            counter,
+            unit: UnitId::new(1),
+        };
+        let input = SchemeInput::PeerSeen(PeerView { seen, ..view });
+        scheme.handle(&input, &local(true), Time::ZERO);
+        assert_eq!(scheme.decision().raise_term, raise, "{seen} against 5.0");
+    }
 }

@@ -31,7 +31,6 @@ struct Unit {
 #[derive(Clone, Copy)]
 struct Message {
     view: PeerView,
-    seen: Term,
     incarnation: u64,
     due: u64,
     resigned: Option<Term>,
@@ -120,7 +119,7 @@ impl Unit {
 
     fn hear(&mut self, message: &Message, now: u64) {
         self.last_heard = Some(now);
-        self.seen = self.seen.max(message.seen);
+        self.seen = self.seen.max(message.view.seen);
         let before = self.peer_incarnation.replace(message.incarnation);
         if before.is_some_and(|before| before != message.incarnation) {
             self.input(&SchemeInput::PeerRestarted, now);
@@ -128,11 +127,11 @@ impl Unit {
         if let Some(term) = message.resigned {
             return self.input(&SchemeInput::PeerResigned { term }, now);
         }
-        if let (Some(claim), Some(theirs)) = (&mut self.claim, message.view.claim) {
-            if claim.lineage != theirs.lineage {
-                self.tenure.contest(theirs.lineage, at(now));
-                claim.active_for = self.tenure.reported();
-            }
+        if let (Some(claim), Some(theirs)) = (&mut self.claim, message.view.claim)
+            && claim.lineage != theirs.lineage
+        {
+            self.tenure.contest(theirs.lineage, at(now));
+            claim.active_for = self.tenure.reported();
         }
         self.input(&SchemeInput::PeerSeen(message.view), now);
         self.replicate(&message.view);
@@ -168,6 +167,7 @@ impl Unit {
             unit: UnitId::new(self.id),
             state: self.state(),
             decided: self.scheme.decision().role != Role::Undecided,
+            seen: self.seen,
             holds: self.holds,
             holds_complete: self.complete,
             claim: self.claim,
@@ -176,7 +176,6 @@ impl Unit {
         };
         Message {
             view,
-            seen: self.seen,
             incarnation: self.incarnation,
             due,
             resigned: None,
