@@ -164,8 +164,7 @@ impl Shared {
 
     /// The node: whether transactions, commits or barriers wait to be collected.
     pub(crate) fn has_pending(&self) -> bool {
-        let pending = self.gate.lock();
-        !(pending.touched.is_empty() && pending.commits.is_empty() && pending.barriers.is_empty())
+        !self.gate.lock().is_empty()
     }
 }
 
@@ -211,6 +210,12 @@ pub(crate) struct Gate<'a> {
 }
 
 impl Gate<'_> {
+    /// Whether nothing waits.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// The slots that transactions changed, to be sent in one batch: ascending by client and slot,
     /// each once. Their dirty marks are still set.
     pub(crate) fn take_slots(&mut self) -> Vec<(ClientId, Slot)> {
@@ -239,6 +244,10 @@ struct Pending {
 }
 
 impl Pending {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.touched.is_empty() && self.commits.is_empty() && self.barriers.is_empty()
+    }
+
     fn touch_all(&mut self, slots: impl IntoIterator<Item = (ClientId, Slot)>) {
         for slot in slots {
             self.touched.push(slot);
@@ -315,7 +324,7 @@ mod tests {
     #[test]
     fn lost_slots_come_again() {
         let shared = active();
-        shared.put_back([(NAT, Slot::new(3)), (NAT, Slot::new(2))]);
+        shared.put_back([(NAT, Slot::new(3)), (NAT, Slot::new(2))], Vec::new());
         assert_eq!(
             shared.collect().take_slots(),
             [(NAT, Slot::new(2)), (NAT, Slot::new(3))]
@@ -355,5 +364,60 @@ mod tests {
         let commit = shared.barrier().unwrap();
         drop(shared);
         assert_eq!(commit.wait(Duration::ZERO), Err(CommitError::Stopped));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use loom::sync::atomic::{AtomicU64, Ordering};
+    use loom::thread;
+
+    use super::*;
+    use crate::sync::shim::model;
+
+    fn transaction(shared: &Arc<Shared>, entries: &Arc<[AtomicU64; 2]>) -> thread::JoinHandle<()> {
+        let (shared, entries) = (shared.clone(), entries.clone());
+        thread::spawn(move || {
+            let Ok(mut t) = shared.transaction() else { return };
+            for (slot, entry) in (0..).zip(entries.iter()) {
+                entry.store(1, Ordering::Relaxed);
+                t.touch(ClientId::new(1), Slot::new(slot));
+            }
+            drop(t.commit());
+        })
+    }
+
+    /// After a demotion and its flush nothing is written. Fails if `set_writable` does not take the
+    /// gate, or if `enter` looks at the role before it does.
+    #[test]
+    fn loom_a_transaction_does_not_straddle_a_change_of_role() {
+        model(|| {
+            let (shared, entries) = (Shared::new(CommitPolicy::Strict), Arc::default());
+            shared.set_writable(true);
+            let writer = transaction(&shared, &entries);
+            shared.set_writable(false);
+            entries.iter().for_each(|entry| entry.store(0, Ordering::Relaxed));
+            writer.join().unwrap();
+            assert!(entries.iter().all(|entry| entry.load(Ordering::Relaxed) == 0));
+        });
+    }
+
+    /// The node sees a transaction whole or not at all. Fails if `collect` does not hold the gate,
+    /// or if a transaction lets it go between two entries.
+    #[test]
+    fn loom_a_transaction_is_collected_whole() {
+        model(|| {
+            let (shared, entries) = (Shared::new(CommitPolicy::Strict), Arc::default());
+            shared.set_writable(true);
+            let writer = transaction(&shared, &entries);
+            let mut gate = shared.collect();
+            let slots = gate.take_slots().len();
+            let commits = gate.take_commits();
+            let written: u64 = entries.iter().map(|entry| entry.load(Ordering::Relaxed)).sum();
+            assert_eq!((slots as u64, 2 * commits.len() as u64), (written, written));
+            drop(gate);
+            writer.join().unwrap();
+            drop(commits);
+        });
     }
 }

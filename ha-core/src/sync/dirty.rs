@@ -151,7 +151,7 @@ impl DirtySet {
     ///   complete: marks that the pass could not see ring again.
     /// - more: once when about `threshold` slots are marked, armed anew by each collection. Late by
     ///   at most half the threshold, since threads count apart.
-    /// - [`u32::MAX`]: never.
+    /// - the largest `u32`: never.
     ///
     /// Rings at once if that many are marked already.
     pub fn notify_at(&self, threshold: u32, doorbell: Arc<Doorbell>) {
@@ -463,3 +463,6 @@ const CLEAR_CHUNK: usize = 4096;
 
 #[cfg(all(test, not(loom)))]
 mod tests;
+
+#[cfg(all(test, loom))]
+mod models;

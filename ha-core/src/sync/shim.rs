@@ -49,6 +49,7 @@ mod model {
     }
 
     /// The option is empty only while the guard's thread waits.
+    #[derive(Debug)]
     pub(crate) struct MutexGuard<'a, T>(Option<loom::sync::MutexGuard<'a, T>>);
 
     impl<T> Deref for MutexGuard<'_, T> {
@@ -92,5 +93,32 @@ mod model {
             }
         }
         false
+    }
+}
+
+/// Explores a model with up to three preemptions, in which nearly all faults show.
+#[cfg(all(test, loom))]
+pub(crate) fn model(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(run);
+}
+
+/// Counts how often it is woken.
+#[cfg(all(test, loom))]
+#[derive(Default)]
+pub(crate) struct CountWakes(core::sync::atomic::AtomicUsize);
+
+#[cfg(all(test, loom))]
+impl CountWakes {
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(core::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+#[cfg(all(test, loom))]
+impl std::task::Wake for CountWakes {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.fetch_add(1, core::sync::atomic::Ordering::SeqCst);
     }
 }

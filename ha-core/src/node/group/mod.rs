@@ -296,6 +296,7 @@ impl Group {
         }
         self.agreement = agreement;
         self.set_gates(ctx);
+        self.continue_sync(ctx);
     }
 
     fn report(&self, agreement: &Agreement, ctx: &mut Context<'_>) {

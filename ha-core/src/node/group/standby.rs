@@ -79,6 +79,13 @@ impl Group {
         ctx.send(*link, Body::SyncRequest(request));
     }
 
+    /// A link opened: if the stream was broken off, it goes on there.
+    pub(super) fn continue_sync(&mut self, ctx: &mut Context<'_>) {
+        if self.role == Role::Standby && !self.standby.is_asking() {
+            self.request_sync(ctx);
+        }
+    }
+
     pub(super) fn stop_sync(&mut self) {
         self.standby = Progress::default();
     }
