@@ -68,6 +68,14 @@ impl Ledger {
         *self = Self::default();
     }
 
+    /// The active: the standby may hold anything at any of the slots. Each is due in full, and a
+    /// removal is due even of what is not known to be there.
+    pub(crate) fn doubt(&mut self) {
+        let row = Row { known: Known::Lost, ..Row::default() };
+        self.rows.fill(row);
+        (self.sum, self.entries) = (0, 0);
+    }
+
     /// The active: a key that the standby knows.
     #[inline]
     pub(crate) fn is_announced(&self, slot: Slot) -> bool {

@@ -36,6 +36,8 @@ pub(crate) struct Sender {
     stream: Option<Stream>,
     bulk: Option<Bulk>,
     bulk_ids: u64,
+    /// Commits for writes that only the bulk sync carries: they wait until the standby is whole.
+    held: Vec<CommitSender>,
     /// Whether the credit limit is kept; off only to prove that tests find that.
     pub(crate) keep_credit: bool,
     pub(crate) stats: StreamStats,
@@ -104,6 +106,7 @@ impl Sender {
             stream: None,
             bulk: None,
             bulk_ids: 0,
+            held: Vec::new(),
             keep_credit: true,
             stats: StreamStats::default(),
         }
@@ -199,7 +202,7 @@ impl Sender {
     /// marks alone, so that its size is bounded by the tables.
     pub(crate) fn standby_lost(&mut self, members: &mut Members) {
         self.stream = None;
-        let mut commits = Vec::new();
+        let mut commits = core::mem::take(&mut self.held);
         for batch in self.flight.take_all() {
             mark_lost(&batch, members);
             commits.extend(batch.commits);
@@ -220,6 +223,7 @@ impl Sender {
         let mut commits = gate.take_commits();
         commits.extend(gate.take_barriers());
         drop(gate);
+        commits.append(&mut self.held);
         self.shared.settle_alone(commits);
     }
 
@@ -237,7 +241,8 @@ impl Sender {
             .flat_map(|batch| batch.commits)
             .collect();
         commits.extend(self.collector.take_barriers());
-        self.shared.put_back([], commits);
+        commits.append(&mut self.held);
+        self.shared.wait_for_all(commits);
     }
 
     /// The unit gives the role up: nobody will learn what became of open commits.
@@ -249,6 +254,7 @@ impl Sender {
             .flat_map(|batch| batch.commits)
             .collect();
         commits.extend(self.collector.take_barriers());
+        commits.append(&mut self.held);
         let mut gate = self.shared.collect();
         gate.take_slots();
         commits.extend(gate.take_commits());
@@ -362,6 +368,10 @@ impl Sender {
         if room < MIN_ROOM {
             return None;
         }
+        if self.bulk.is_some() {
+            // A barrier stands for writes that the bulk sync has yet to read.
+            self.held.extend(self.shared.collect().take_barriers());
+        }
         let number = self.flight.last() + 1;
         let mut batch = self.collector.collect(members, &self.shared, room, now);
         let caught_up = completes && self.collector.pass_is_done();
@@ -372,6 +382,7 @@ impl Sender {
         }
         if caught_up && let Some(stream) = &mut self.stream {
             (stream.catching_up, stream.complete) = (false, true);
+            batch.commits.append(&mut self.held);
         }
         let digests = match (stable, caught_up || batch.forced) {
             (false, _) => Vec::new(),
@@ -462,12 +473,11 @@ impl Sender {
         }
         for batch in self.flight.take_all() {
             mark_lost(&batch, members);
-            let slots = if batch.transactions {
-                ids(&batch, members)
+            if batch.transactions {
+                self.shared.put_back(ids(&batch, members), batch.commits);
             } else {
-                Vec::new()
-            };
-            self.shared.put_back(slots, batch.commits);
+                self.shared.wait_for_all(batch.commits);
+            }
         }
         self.flight.rewind(request.applied);
         self.collector.forget_parts();
@@ -504,7 +514,7 @@ impl Sender {
             clients.dedup();
         }
         for index in &clients {
-            members.at_mut(*index).ledger.clear();
+            members.at_mut(*index).ledger.doubt();
         }
         self.begin_bulk(clients);
         true
@@ -515,9 +525,12 @@ impl Sender {
         self.stats.full_syncs += 1;
         let lost = self.flight.take_all();
         self.collector.forget_parts();
-        let commits = lost.into_iter().flat_map(|batch| batch.commits).collect();
-        self.shared.put_back(Vec::new(), commits);
+        // Marks are about to be cleared: what they stood for comes with the bulk sync.
+        self.held.extend(lost.into_iter().flat_map(|batch| batch.commits));
+        self.held.extend(self.collector.take_barriers());
         let mut gate = self.shared.collect();
+        self.held.extend(gate.take_commits());
+        self.held.extend(gate.take_barriers());
         for member in members.iter_mut() {
             member.ledger.clear();
             member.client.track_removals(false);

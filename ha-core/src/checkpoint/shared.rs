@@ -150,10 +150,15 @@ impl Shared {
         pending.commits.extend(commits);
     }
 
+    /// The node: these commits wait until all that is marked now is replicated.
+    pub(crate) fn wait_for_all(&self, commits: Vec<CommitSender>) {
+        self.gate.lock().barriers.extend(commits);
+    }
+
     /// The node: there is no standby for these commits to wait for.
     pub(crate) fn settle_alone(&self, commits: Vec<CommitSender>) {
         match self.policy {
-            CommitPolicy::Strict => self.put_back([], commits),
+            CommitPolicy::Strict => self.wait_for_all(commits),
             CommitPolicy::Degrade => {
                 for commit in commits {
                     commit.resolve(Ok(Committed::Degraded));
