@@ -41,7 +41,9 @@ fn loom_no_mark_is_lost() {
         let set = set();
         let writers = [mark(&set, &[0]), mark(&set, &[1])];
         let mut taken = pass(&set);
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        writers
+            .into_iter()
+            .for_each(|writer| writer.join().unwrap());
         taken.extend(pass(&set));
         taken.sort_unstable();
         assert_eq!(taken, [0, 1]);
@@ -79,7 +81,9 @@ fn loom_no_value_is_seen_half_written() {
         let writer = thread::spawn({
             let (set, value) = (set.clone(), value.clone());
             move || {
-                value.iter().for_each(|half| half.store(1, Ordering::Relaxed));
+                value
+                    .iter()
+                    .for_each(|half| half.store(1, Ordering::Relaxed));
                 set.mark(Slot::new(0));
             }
         });
