@@ -56,8 +56,13 @@ impl Wire {
         let done = from.inner.dirty.collect(cursor, &mut slots, max);
         let mut rest = &slots[..];
         while !rest.is_empty() {
-            let written = from.inner.encode(rest, &mut self.sink(Purpose::Changes, entries));
-            assert!(written > 0, "room for {entries} entries, and none was written");
+            let written = from
+                .inner
+                .encode(rest, &mut self.sink(Purpose::Changes, entries));
+            assert!(
+                written > 0,
+                "room for {entries} entries, and none was written"
+            );
             rest = &rest[written..];
             self.deliver(to).unwrap();
         }
@@ -77,7 +82,9 @@ impl Wire {
     ) {
         let (mut at, bound) = (0, from.inner.slot_bound());
         while at < bound {
-            at = from.inner.encode_range(at, bound, &mut self.sink(Purpose::Bulk, entries));
+            at = from
+                .inner
+                .encode_range(at, bound, &mut self.sink(Purpose::Bulk, entries));
             self.deliver(to).unwrap();
         }
         self.ledger.announce_range(0, bound);
@@ -98,8 +105,12 @@ fn apply<K: TableKey, V: TableValue>(
     keep_bytes: bool,
 ) -> Result<(), ApplyError> {
     let removed = slots_of(&section.removed_gap).unwrap();
-    let puts = section.puts.map(|columns| CheckedColumns::new(columns, true).unwrap());
-    let updates = section.updates.map(|columns| CheckedColumns::new(columns, false).unwrap());
+    let puts = section
+        .puts
+        .map(|columns| CheckedColumns::new(columns, true).unwrap());
+    let updates = section
+        .updates
+        .map(|columns| CheckedColumns::new(columns, false).unwrap());
     let changes = Changes {
         version: 1,
         keep_bytes,
@@ -153,26 +164,44 @@ fn written_on_the_active_unit_only() {
     assert_eq!(nat.insert(3, vec![]), Err(WriteError::NotActive));
     assert_eq!(nat.update(&1, |_| ()), Err(WriteError::NotActive));
     assert_eq!(nat.remove(&1), Err(WriteError::NotActive));
-    assert_eq!(nat.transaction(|t| t.remove(1)).err(), Some(WriteError::NotActive));
+    assert_eq!(
+        nat.transaction(|t| t.remove(1)).err(),
+        Some(WriteError::NotActive)
+    );
     assert_eq!(nat.barrier().err(), Some(WriteError::NotActive));
     assert_eq!(nat.len(), 2);
 }
 
 #[test]
 fn limits_hold_and_one_below_is_fine() {
-    let nat = StateTable::<Vec<u8>, Vec<u8>>::builder(NAT, "nat").max_entries(2).build().unwrap();
-    let (key, value) = (vec![0; limits::MAX_KEY_BYTES], vec![0; limits::MAX_VALUE_BYTES]);
+    let nat = StateTable::<Vec<u8>, Vec<u8>>::builder(NAT, "nat")
+        .max_entries(2)
+        .build()
+        .unwrap();
+    let (key, value) = (
+        vec![0; limits::MAX_KEY_BYTES],
+        vec![0; limits::MAX_VALUE_BYTES],
+    );
     nat.insert(key.clone(), value.clone()).unwrap();
     let long = [key.clone(), vec![0]].concat();
-    let refused = WriteError::KeyTooLarge { len: long.len(), limit: limits::MAX_KEY_BYTES };
+    let refused = WriteError::KeyTooLarge {
+        len: long.len(),
+        limit: limits::MAX_KEY_BYTES,
+    };
     assert_eq!(nat.insert(long, vec![]), Err(refused));
     let len = limits::MAX_VALUE_BYTES + 1;
-    let refused = WriteError::ValueTooLarge { len, limit: limits::MAX_VALUE_BYTES };
+    let refused = WriteError::ValueTooLarge {
+        len,
+        limit: limits::MAX_VALUE_BYTES,
+    };
     assert_eq!(nat.insert(vec![], vec![0; len]), Err(refused.clone()));
     assert_eq!(nat.update(&key, |v| v.push(0)), Err(refused));
     assert_eq!(nat.get(&key).unwrap(), value, "unchanged");
     nat.insert(vec![1], vec![]).unwrap();
-    assert_eq!(nat.insert(vec![2], vec![]), Err(WriteError::Full { limit: 2 }));
+    assert_eq!(
+        nat.insert(vec![2], vec![]),
+        Err(WriteError::Full { limit: 2 })
+    );
     nat.insert(vec![1], vec![1]).unwrap();
 }
 
@@ -181,25 +210,63 @@ fn descriptions_are_checked() {
     type Builder = StateTableBuilder<u16, ()>;
     let name = |id, name: &str| Builder::new(ClientId::new(id), name);
     let error = |builder: Builder| builder.build().err().unwrap();
-    assert_eq!(error(name(0, "x")), BuildError::ReservedId(ClientId::new(0)));
-    assert_eq!(error(name(65000, "x")), BuildError::ReservedId(ClientId::new(65000)));
+    assert_eq!(
+        error(name(0, "x")),
+        BuildError::ReservedId(ClientId::new(0))
+    );
+    assert_eq!(
+        error(name(65000, "x")),
+        BuildError::ReservedId(ClientId::new(65000))
+    );
     assert_eq!(error(name(1, "")), BuildError::Name { len: 0, limit: 64 });
-    assert_eq!(error(name(1, &"x".repeat(65))), BuildError::Name { len: 65, limit: 64 });
+    assert_eq!(
+        error(name(1, &"x".repeat(65))),
+        BuildError::Name { len: 65, limit: 64 }
+    );
     #[expect(clippy::reversed_empty_ranges, reason = "the point of the test")]
     let reversed = 2..=1;
-    assert_eq!(error(name(1, "x").versions(reversed)), BuildError::Versions { from: 2, to: 1 });
-    assert_eq!(error(name(1, "x").versions(0..=1)), BuildError::Versions { from: 0, to: 1 });
-    assert!(matches!(error(name(1, "x").max_entries(0)), BuildError::MaxEntries { .. }));
-    assert!(matches!(error(name(1, "x").max_entries(1 << 26)), BuildError::MaxEntries { .. }));
-    assert!(matches!(error(name(1, "x").max_removals(1 << 26)), BuildError::MaxRemovals { .. }));
-    assert!(matches!(error(name(1, "x").config("", "v")), BuildError::ConfigText { .. }));
+    assert_eq!(
+        error(name(1, "x").versions(reversed)),
+        BuildError::Versions { from: 2, to: 1 }
+    );
+    assert_eq!(
+        error(name(1, "x").versions(0..=1)),
+        BuildError::Versions { from: 0, to: 1 }
+    );
+    assert!(matches!(
+        error(name(1, "x").max_entries(0)),
+        BuildError::MaxEntries { .. }
+    ));
+    assert!(matches!(
+        error(name(1, "x").max_entries(1 << 26)),
+        BuildError::MaxEntries { .. }
+    ));
+    assert!(matches!(
+        error(name(1, "x").max_removals(1 << 26)),
+        BuildError::MaxRemovals { .. }
+    ));
+    assert!(matches!(
+        error(name(1, "x").config("", "v")),
+        BuildError::ConfigText { .. }
+    ));
     let long = "v".repeat(ClientDescriptor::CONFIG_TEXT_LIMIT + 1);
-    assert!(matches!(error(name(1, "x").config("n", long)), BuildError::ConfigText { .. }));
+    assert!(matches!(
+        error(name(1, "x").config("n", long)),
+        BuildError::ConfigText { .. }
+    ));
     let many = (0..=ClientDescriptor::CONFIG_LIMIT).fold(name(1, "x"), |b, _| b.config("n", "v"));
     assert!(matches!(error(many), BuildError::ConfigCount { .. }));
-    let never = FlushPolicy { max_entries: 0, ..FlushPolicy::default() };
+    let never = FlushPolicy {
+        max_entries: 0,
+        ..FlushPolicy::default()
+    };
     assert_eq!(error(name(1, "x").flush(never)), BuildError::Flush);
-    let built = name(7, "x").config("n", "v").sequence(3).notified(true).build().unwrap();
+    let built = name(7, "x")
+        .config("n", "v")
+        .sequence(3)
+        .notified(true)
+        .build()
+        .unwrap();
     let client = built.client();
     let descriptor = client.descriptor();
     assert_eq!((descriptor.sequence, descriptor.notified), (3, true));
@@ -217,18 +284,31 @@ fn a_transaction_is_whole() {
     });
     let commit = commit.unwrap().committed();
     let mut gate = shared.collect();
-    let slots: Vec<Slot> = gate.take_slots().into_iter().map(|(_, slot)| slot).collect();
+    let slots: Vec<Slot> = gate
+        .take_slots()
+        .into_iter()
+        .map(|(_, slot)| slot)
+        .collect();
     assert_eq!(slots.len(), 2);
-    assert_eq!(nat.inner.encode(&slots, &mut wire.sink(Purpose::Changes, 100)), 2);
+    assert_eq!(
+        nat.inner
+            .encode(&slots, &mut wire.sink(Purpose::Changes, 100)),
+        2
+    );
     wire.deliver(&standby).unwrap();
-    gate.take_commits().into_iter().for_each(|sender| sender.resolve(Ok(Committed::Replicated)));
+    gate.take_commits()
+        .into_iter()
+        .for_each(|sender| sender.resolve(Ok(Committed::Replicated)));
     assert_eq!(commit.wait(Duration::ZERO), Ok(Committed::Replicated));
     assert_eq!(contents(&standby), BTreeMap::from([(1, b"new".to_vec())]));
 }
 
 #[test]
 fn a_refused_transaction_changes_nothing() {
-    let nat = StateTable::<u16, Vec<u8>>::builder(NAT, "nat").max_entries(2).build().unwrap();
+    let nat = StateTable::<u16, Vec<u8>>::builder(NAT, "nat")
+        .max_entries(2)
+        .build()
+        .unwrap();
     let shared = active(&nat);
     nat.insert(1, vec![]).unwrap();
     let full = nat.transaction(|t| {
@@ -250,7 +330,9 @@ fn a_refused_transaction_changes_nothing() {
     assert!(shared.collect().is_empty());
     // At the limit, counted at the end of the transaction, keys once.
     let fits = nat.transaction(|t| {
-        [2, 3, 2, 3].into_iter().for_each(|key| t.insert(key, vec![]));
+        [2, 3, 2, 3]
+            .into_iter()
+            .for_each(|key| t.insert(key, vec![]));
         t.remove(1);
     });
     assert!(fits.is_ok());
@@ -259,7 +341,10 @@ fn a_refused_transaction_changes_nothing() {
 
 #[test]
 fn a_batch_spans_tables_of_one_group() {
-    let (ike, esp) = (table(), StateTable::<u32, u64>::builder(ClientId::new(41), "esp"));
+    let (ike, esp) = (
+        table(),
+        StateTable::<u32, u64>::builder(ClientId::new(41), "esp"),
+    );
     let esp = esp.max_entries(1).build().unwrap();
     let shared = active(&ike);
     esp.client().attach(&shared);
@@ -282,7 +367,10 @@ fn a_batch_spans_tables_of_one_group() {
     batch.on(&ike).remove(1);
     batch.on(&other).insert(1, vec![]);
     assert_eq!(batch.commit().err(), Some(WriteError::DifferentGroups));
-    assert_eq!(WriteBatch::new().commit().err(), Some(WriteError::NotAttached));
+    assert_eq!(
+        WriteBatch::new().commit().err(),
+        Some(WriteError::NotAttached)
+    );
 }
 
 #[test]
@@ -309,7 +397,10 @@ fn a_removed_key_keeps_its_slot_until_collected() {
 
 #[test]
 fn removals_are_bounded_and_overflow_is_told() {
-    let nat = StateTable::<u16, Vec<u8>>::builder(NAT, "nat").max_removals(10).build().unwrap();
+    let nat = StateTable::<u16, Vec<u8>>::builder(NAT, "nat")
+        .max_removals(10)
+        .build()
+        .unwrap();
     let (standby, mut wire) = (table(), Wire::default());
     nat.inner.track_removals(true);
     (0..100).for_each(|key| assert_eq!(nat.insert(key, vec![0]), Ok(None)));
@@ -377,23 +468,33 @@ fn a_put_displaces_what_is_in_its_way() {
 #[test]
 fn what_cannot_be_applied_changes_nothing() {
     let (nat, mut wire) = (table(), Wire::default());
-    let small = StateTable::<u16, Vec<u8>>::builder(NAT, "nat").max_entries(1).build().unwrap();
+    let small = StateTable::<u16, Vec<u8>>::builder(NAT, "nat")
+        .max_entries(1)
+        .build()
+        .unwrap();
     nat.insert(1, vec![]).unwrap();
     wire.sync(&nat, &small);
     nat.insert(1, vec![1]).unwrap();
     nat.insert(2, vec![]).unwrap();
-    nat.inner.encode(&[Slot::new(0), Slot::new(1)], &mut wire.sink(Purpose::Changes, 10));
+    nat.inner.encode(
+        &[Slot::new(0), Slot::new(1)],
+        &mut wire.sink(Purpose::Changes, 10),
+    );
     assert_eq!(wire.deliver(&small), Err(ApplyError::Full { limit: 1 }));
     assert_eq!(small.get(&1).unwrap(), b"");
-    nat.inner.encode(&[Slot::new(1)], &mut wire.sink(Purpose::Changes, 10));
+    nat.inner
+        .encode(&[Slot::new(1)], &mut wire.sink(Purpose::Changes, 10));
     assert_eq!(
         wire.deliver(&small),
         Err(ApplyError::UnknownSlot { slot: Slot::new(1) }),
         "an update of what was never put"
     );
-    let other = StateTable::<u32, Vec<u8>>::builder(NAT, "nat").build().unwrap();
+    let other = StateTable::<u32, Vec<u8>>::builder(NAT, "nat")
+        .build()
+        .unwrap();
     let mut wire = Wire::default();
-    nat.inner.encode(&[Slot::new(0)], &mut wire.sink(Purpose::Changes, 10));
+    nat.inner
+        .encode(&[Slot::new(0)], &mut wire.sink(Purpose::Changes, 10));
     let refused = wire.deliver(&other).unwrap_err();
     assert!(matches!(refused, ApplyError::Decode { part: "key", .. }));
     assert!(other.is_empty());
@@ -420,7 +521,10 @@ impl Record for First {
     }
 
     fn decode(_version: u16, bytes: &[u8]) -> Result<Self, DecodeError> {
-        let expected = DecodeError::Length { expected: 1, got: 0 };
+        let expected = DecodeError::Length {
+            expected: 1,
+            got: 0,
+        };
         bytes.first().map(|byte| Self(*byte)).ok_or(expected)
     }
 
@@ -432,18 +536,28 @@ impl Record for First {
 
 #[test]
 fn bytes_of_a_newer_peer_survive() {
-    let first = StateTable::<u16, First>::builder(NAT, "nat").build().unwrap();
+    let first = StateTable::<u16, First>::builder(NAT, "nat")
+        .build()
+        .unwrap();
     let newer = table();
-    let mut wire = Wire { keep_bytes: true, ..Wire::default() };
+    let mut wire = Wire {
+        keep_bytes: true,
+        ..Wire::default()
+    };
     newer.insert(1, b"abc".to_vec()).unwrap();
     newer.insert(2, b"def".to_vec()).unwrap();
-    newer.inner.encode(&[Slot::new(0), Slot::new(1)], &mut wire.sink(Purpose::Changes, 9));
+    newer.inner.encode(
+        &[Slot::new(0), Slot::new(1)],
+        &mut wire.sink(Purpose::Changes, 9),
+    );
     wire.deliver(&first).unwrap();
     assert_eq!(first.get(&1), Some(First(b'a')));
     first.update(&2, |value| value.0 = b'X').unwrap();
     let back = table();
     let mut wire = Wire::default();
-    first.inner.encode_range(0, 2, &mut wire.sink(Purpose::Bulk, 9));
+    first
+        .inner
+        .encode_range(0, 2, &mut wire.sink(Purpose::Bulk, 9));
     wire.deliver(&back).unwrap();
     assert_eq!(back.get(&1).unwrap(), b"abc", "as it came");
     assert_eq!(back.get(&2).unwrap(), b"Xef", "changed on top");
@@ -451,7 +565,9 @@ fn bytes_of_a_newer_peer_survive() {
     first.remove(&1).unwrap();
     first.insert(1, First(b'n')).unwrap();
     let (back, mut wire) = (table(), Wire::default());
-    first.inner.encode_range(0, 2, &mut wire.sink(Purpose::Bulk, 9));
+    first
+        .inner
+        .encode_range(0, 2, &mut wire.sink(Purpose::Bulk, 9));
     wire.deliver(&back).unwrap();
     assert_eq!(back.get(&1).unwrap(), b"n");
 }
@@ -479,7 +595,9 @@ fn a_standby_follows_writing_threads() {
     while !writers.iter().all(|writer| writer.is_finished()) {
         wire.sync(&nat, &standby);
     }
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    writers
+        .into_iter()
+        .for_each(|writer| writer.join().unwrap());
     wire.sync(&nat, &standby);
     assert_eq!(contents(&standby), contents(&nat));
 }
@@ -498,7 +616,10 @@ mod property {
         /// A part of a pass, in batches.
         Collect(usize, usize),
         /// The standby is lost; another one gets everything.
-        Replace { chunk: usize, tracked: bool },
+        Replace {
+            chunk: usize,
+            tracked: bool,
+        },
         /// The standby becomes active; what was active flushes and becomes standby.
         Switchover,
     }
@@ -529,25 +650,40 @@ mod property {
         fn new(max_removals: Option<usize>) -> Self {
             let make = || {
                 let builder = StateTable::builder(NAT, "nat");
-                max_removals.map_or(builder.clone(), |n| builder.max_removals(n)).build().unwrap()
+                max_removals
+                    .map_or(builder.clone(), |n| builder.max_removals(n))
+                    .build()
+                    .unwrap()
             };
             let tables: [StateTable<u16, Vec<u8>>; 2] = [make(), make()];
             let groups = tables.each_ref().map(active);
             groups[1].set_writable(false);
             tables[0].inner.track_removals(true);
             let (wire, cursor, model) = (Wire::default(), 0, BTreeMap::new());
-            Self { tables, groups, wire, cursor, model }
+            Self {
+                tables,
+                groups,
+                wire,
+                cursor,
+                model,
+            }
         }
 
         fn step(&mut self, op: Op) {
             let active = self.tables[0].clone();
             match op {
                 Op::Insert(k, v) => {
-                    assert_eq!(active.insert(k, vec![v]).unwrap(), self.model.insert(k, vec![v]));
+                    assert_eq!(
+                        active.insert(k, vec![v]).unwrap(),
+                        self.model.insert(k, vec![v])
+                    );
                 }
                 Op::Update(k, v) => {
                     let done = active.update(&k, |value| value.push(v)).unwrap().is_some();
-                    assert_eq!(done, self.model.get_mut(&k).map(|value| value.push(v)).is_some());
+                    assert_eq!(
+                        done,
+                        self.model.get_mut(&k).map(|value| value.push(v)).is_some()
+                    );
                 }
                 Op::Remove(k) => assert_eq!(active.remove(&k).unwrap(), self.model.remove(&k)),
                 Op::Transaction(writes) => self.transaction(&active, writes),
@@ -563,7 +699,11 @@ mod property {
             assert_eq!(contents(&self.tables[0]), self.model);
         }
 
-        fn transaction(&mut self, active: &StateTable<u16, Vec<u8>>, writes: Vec<(u16, Option<u8>)>) {
+        fn transaction(
+            &mut self,
+            active: &StateTable<u16, Vec<u8>>,
+            writes: Vec<(u16, Option<u8>)>,
+        ) {
             let commit = active.transaction(|t| {
                 for (key, value) in &writes {
                     match value {
