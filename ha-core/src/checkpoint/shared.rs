@@ -269,7 +269,8 @@ impl Pending {
 /// Fewer touched slots than this are not worth sorting.
 const COMPACT_FROM: usize = 2048;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use core::time::Duration;
 
@@ -367,7 +368,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 mod models {
     use loom::sync::atomic::{AtomicU64, Ordering};
     use loom::thread;
