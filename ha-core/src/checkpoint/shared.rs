@@ -269,7 +269,8 @@ impl Pending {
 /// Fewer touched slots than this are not worth sorting.
 const COMPACT_FROM: usize = 2048;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use core::time::Duration;
 
@@ -367,7 +368,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 mod models {
     use loom::sync::atomic::{AtomicU64, Ordering};
     use loom::thread;
@@ -378,7 +380,9 @@ mod models {
     fn transaction(shared: &Arc<Shared>, entries: &Arc<[AtomicU64; 2]>) -> thread::JoinHandle<()> {
         let (shared, entries) = (shared.clone(), entries.clone());
         thread::spawn(move || {
-            let Ok(mut t) = shared.transaction() else { return };
+            let Ok(mut t) = shared.transaction() else {
+                return;
+            };
             for (slot, entry) in (0..).zip(entries.iter()) {
                 entry.store(1, Ordering::Relaxed);
                 t.touch(ClientId::new(1), Slot::new(slot));
@@ -396,9 +400,15 @@ mod models {
             shared.set_writable(true);
             let writer = transaction(&shared, &entries);
             shared.set_writable(false);
-            entries.iter().for_each(|entry| entry.store(0, Ordering::Relaxed));
+            entries
+                .iter()
+                .for_each(|entry| entry.store(0, Ordering::Relaxed));
             writer.join().unwrap();
-            assert!(entries.iter().all(|entry| entry.load(Ordering::Relaxed) == 0));
+            assert!(
+                entries
+                    .iter()
+                    .all(|entry| entry.load(Ordering::Relaxed) == 0)
+            );
         });
     }
 
@@ -413,7 +423,10 @@ mod models {
             let mut gate = shared.collect();
             let slots = gate.take_slots().len();
             let commits = gate.take_commits();
-            let written: u64 = entries.iter().map(|entry| entry.load(Ordering::Relaxed)).sum();
+            let written: u64 = entries
+                .iter()
+                .map(|entry| entry.load(Ordering::Relaxed))
+                .sum();
             assert_eq!((slots as u64, 2 * commits.len() as u64), (written, written));
             drop(gate);
             writer.join().unwrap();
