@@ -222,6 +222,11 @@ pub struct SyncBegin {
     /// Lineage of the active's state.
     #[prost(fixed64, tag = "8")]
     pub lineage: u64,
+    /// Whether transactions may arrive in pieces until the batch marked `complete`: the active does
+    /// not remember what belonged together while it had no standby. Until then the standby holds no
+    /// state that the active once had.
+    #[prost(bool, tag = "9")]
+    pub scattered: bool,
 }
 /// Several entries in columns: gaps and lengths pack into a byte each, which a message for each
 /// entry would not.
