@@ -54,7 +54,11 @@ fn replay(seed: u64, options: &Options) -> ExitCode {
     println!("{config:#?}");
     let trace = Box::new(|at: ha_core::time::Time, unit: Option<usize>, text: &str| {
         let unit = unit.map_or_else(|| "  world".to_owned(), |unit| format!(" unit {unit}"));
-        println!("{:>9}.{:03} ms {unit}  {text}", at.as_millis(), at.as_nanos() / 1000 % 1000);
+        println!(
+            "{:>9}.{:03} ms {unit}  {text}",
+            at.as_millis(),
+            at.as_nanos() / 1000 % 1000
+        );
     });
     match simulation(seed, options.planted).traced(trace).run() {
         Ok(coverage) => {
@@ -89,7 +93,10 @@ fn explore(options: &Options) -> ExitCode {
         }
         scope.spawn(|| show(options, &progress));
     });
-    let (coverage, mut failures) = progress.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (coverage, mut failures) = progress
+        .found
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     print!("{coverage}");
     failures.sort_by_key(|failure| failure.seed);
     report(options, &coverage, &failures)
@@ -102,7 +109,10 @@ fn work(options: &Options, progress: &Progress) {
             return;
         }
         let result = simulation(seed, options.planted).run();
-        let mut found = progress.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = progress
+            .found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(coverage) => found.0.add(&coverage),
             Err(failure) => found.1.push(failure),
@@ -115,7 +125,12 @@ fn work(options: &Options, progress: &Progress) {
 fn show(options: &Options, progress: &Progress) {
     loop {
         let done = progress.done.load(Ordering::Relaxed);
-        let failed = progress.found.lock().unwrap_or_else(PoisonError::into_inner).1.len();
+        let failed = progress
+            .found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .len();
         eprint!("\r{done} of {} seeds, {failed} failed", options.seeds);
         let _ = std::io::stderr().flush();
         if done >= options.seeds {
@@ -128,7 +143,10 @@ fn show(options: &Options, progress: &Progress) {
 
 fn report(options: &Options, coverage: &Coverage, failures: &[Failure]) -> ExitCode {
     for failure in failures.iter().take(10) {
-        let plant = options.plant.as_ref().map_or_else(String::new, |p| format!(" --plant {p}"));
+        let plant = options
+            .plant
+            .as_ref()
+            .map_or_else(String::new, |p| format!(" --plant {p}"));
         println!("\n{failure}");
         println!(
             "  replay: cargo run --release -p ha-core --features sim --example simulate -- \
@@ -142,7 +160,10 @@ fn report(options: &Options, coverage: &Coverage, failures: &[Failure]) -> ExitC
         return ExitCode::FAILURE;
     }
     if !missing.is_empty() {
-        println!("\nnever exercised, so not shown to work: {}", missing.join(", "));
+        println!(
+            "\nnever exercised, so not shown to work: {}",
+            missing.join(", ")
+        );
         return ExitCode::FAILURE;
     }
     println!("{} seeds keep all promises", options.seeds);
@@ -153,10 +174,19 @@ impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         let planted = Planted::default();
-        let mut options = Self { seed: None, start: 1, seeds: 1000, jobs, plant: None, planted };
+        let mut options = Self {
+            seed: None,
+            start: 1,
+            seeds: 1000,
+            jobs,
+            plant: None,
+            planted,
+        };
         while let Some(name) = args.next() {
             let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
-            let number = value.parse().map_err(|_| format!("{name} {value}: not a number"));
+            let number = value
+                .parse()
+                .map_err(|_| format!("{name} {value}: not a number"));
             match name.as_str() {
                 "--seed" => options.seed = Some(number?),
                 "--start" => options.start = number?,

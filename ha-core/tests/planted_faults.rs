@@ -10,7 +10,9 @@ const SEEDS: u64 = 2000;
 fn run(seed: u64, planted: Planted) -> Result<(), Failure> {
     let mut config = SimConfig::from_seed(seed);
     config.planted = planted;
-    Simulation::new(config, Box::new(Registers::from_seed(seed))).run().map(|_| ())
+    Simulation::new(config, Box::new(Registers::from_seed(seed)))
+        .run()
+        .map(|_| ())
 }
 
 /// The first seed that fails without a protection passes with it; so do all before it.
@@ -29,20 +31,32 @@ fn is_found(planted: Planted) {
 
 #[test]
 fn a_missing_digest_check_is_found() {
-    is_found(Planted { no_digest: true, ..Planted::default() });
+    is_found(Planted {
+        no_digest: true,
+        ..Planted::default()
+    });
 }
 
 #[test]
 fn missing_fencing_is_found() {
-    is_found(Planted { no_fencing: true, ..Planted::default() });
+    is_found(Planted {
+        no_fencing: true,
+        ..Planted::default()
+    });
 }
 
 #[test]
 fn missing_tombstones_are_found() {
-    is_found(Planted { no_tombstones: true, ..Planted::default() });
+    is_found(Planted {
+        no_tombstones: true,
+        ..Planted::default()
+    });
 }
 
 #[test]
 fn a_missing_credit_limit_is_found() {
-    is_found(Planted { no_credit: true, ..Planted::default() });
+    is_found(Planted {
+        no_credit: true,
+        ..Planted::default()
+    });
 }

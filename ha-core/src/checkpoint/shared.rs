@@ -138,8 +138,9 @@ impl Shared {
         }
     }
 
-    /// The node: a batch was lost; its slots must go out again, all in one batch, and its commits
-    /// wait for that.
+    /// The node: a batch was lost; its slots must go out again, all in one batch. Its commits wait
+    /// like barriers, until all that is marked now is replicated: what a commit waits for may have
+    /// been in any of the batches that were lost.
     pub(crate) fn put_back(
         &self,
         slots: impl IntoIterator<Item = (ClientId, Slot)>,
@@ -147,18 +148,13 @@ impl Shared {
     ) {
         let mut pending = self.gate.lock();
         pending.touch_all(slots);
-        pending.commits.extend(commits);
-    }
-
-    /// The node: these commits wait until all that is marked now is replicated.
-    pub(crate) fn wait_for_all(&self, commits: Vec<CommitSender>) {
-        self.gate.lock().barriers.extend(commits);
+        pending.barriers.extend(commits);
     }
 
     /// The node: there is no standby for these commits to wait for.
     pub(crate) fn settle_alone(&self, commits: Vec<CommitSender>) {
         match self.policy {
-            CommitPolicy::Strict => self.wait_for_all(commits),
+            CommitPolicy::Strict => self.put_back([], commits),
             CommitPolicy::Degrade => {
                 for commit in commits {
                     commit.resolve(Ok(Committed::Degraded));
@@ -274,7 +270,8 @@ impl Pending {
 /// Fewer touched slots than this are not worth sorting.
 const COMPACT_FROM: usize = 2048;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use core::time::Duration;
 
@@ -372,7 +369,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 mod models {
     use loom::sync::atomic::{AtomicU64, Ordering};
     use loom::thread;
@@ -383,7 +381,9 @@ mod models {
     fn transaction(shared: &Arc<Shared>, entries: &Arc<[AtomicU64; 2]>) -> thread::JoinHandle<()> {
         let (shared, entries) = (shared.clone(), entries.clone());
         thread::spawn(move || {
-            let Ok(mut t) = shared.transaction() else { return };
+            let Ok(mut t) = shared.transaction() else {
+                return;
+            };
             for (slot, entry) in (0..).zip(entries.iter()) {
                 entry.store(1, Ordering::Relaxed);
                 t.touch(ClientId::new(1), Slot::new(slot));
@@ -401,9 +401,15 @@ mod models {
             shared.set_writable(true);
             let writer = transaction(&shared, &entries);
             shared.set_writable(false);
-            entries.iter().for_each(|entry| entry.store(0, Ordering::Relaxed));
+            entries
+                .iter()
+                .for_each(|entry| entry.store(0, Ordering::Relaxed));
             writer.join().unwrap();
-            assert!(entries.iter().all(|entry| entry.load(Ordering::Relaxed) == 0));
+            assert!(
+                entries
+                    .iter()
+                    .all(|entry| entry.load(Ordering::Relaxed) == 0)
+            );
         });
     }
 
@@ -418,7 +424,10 @@ mod models {
             let mut gate = shared.collect();
             let slots = gate.take_slots().len();
             let commits = gate.take_commits();
-            let written: u64 = entries.iter().map(|entry| entry.load(Ordering::Relaxed)).sum();
+            let written: u64 = entries
+                .iter()
+                .map(|entry| entry.load(Ordering::Relaxed))
+                .sum();
             assert_eq!((slots as u64, 2 * commits.len() as u64), (written, written));
             drop(gate);
             writer.join().unwrap();

@@ -390,7 +390,10 @@ impl Node {
             return self.handle_hello(link, hello, now);
         }
         match body {
-            Body::Reject(reject) => self.close(link, CloseReason::Refused(reject.text)),
+            Body::Reject(reject) => {
+                self.close(link, CloseReason::Refused(reject.text));
+                self.each_group(now, |group, ctx| group.handle_link_down(link, ctx));
+            }
             _ if !self.peer.is_ready(link) => self.refuse(link, CloseReason::NoHello, now),
             Body::Goodbye(goodbye) => self.handle_goodbye(goodbye.text, now),
             body => {

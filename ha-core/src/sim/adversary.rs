@@ -48,7 +48,9 @@ impl World {
     /// The active unit more often than the other.
     fn victim(&mut self) -> usize {
         let any = self.rng.index(2);
-        self.active().filter(|_| self.rng.chance(500)).unwrap_or(any)
+        self.active()
+            .filter(|_| self.rng.chance(500))
+            .unwrap_or(any)
     }
 
     fn crash(&mut self) {
@@ -57,7 +59,9 @@ impl World {
             return;
         }
         let told = self.rng.chance(500);
-        self.trace(Some(unit), || format!("crashes; its links are reset: {told}"));
+        self.trace(Some(unit), || {
+            format!("crashes; its links are reset: {told}")
+        });
         self.coverage.crashes += 1;
         self.kill(unit);
         self.network.crash(unit, told, self.now, &mut self.agenda);
@@ -78,7 +82,11 @@ impl World {
 
     fn kill(&mut self, unit: usize) {
         let this = &mut self.units[unit];
-        *this = Unit { epoch: this.epoch, before: this.before, ..Unit::new(this.clock) };
+        *this = Unit {
+            epoch: this.epoch,
+            before: this.before,
+            ..Unit::new(this.clock)
+        };
         self.happened.changed[unit] = true;
     }
 
@@ -114,8 +122,11 @@ impl World {
         let all = self.rng.chance(600);
         let one = self.rng.index(PATHS);
         for path in (0..PATHS).filter(|path| all || *path == one) {
-            self.trace(None, || format!("path {path} carries nothing from {from:?} until {until}"));
-            self.network.cut(path, from, (self.now, until), &mut self.agenda);
+            self.trace(None, || {
+                format!("path {path} carries nothing from {from:?} until {until}")
+            });
+            self.network
+                .cut(path, from, (self.now, until), &mut self.agenda);
         }
         match from {
             [true, true] => self.coverage.partitions += u64::from(all),
@@ -136,8 +147,12 @@ impl World {
     fn switchover(&mut self, force: bool) {
         let Some(unit) = self.active() else { return };
         let mut done = false;
-        self.run(unit, |node, now| done = node.switchover(GROUP, force, now).is_ok());
-        self.trace(Some(unit), || format!("is told to switch over (forced: {force}): {done}"));
+        self.run(unit, |node, now| {
+            done = node.switchover(GROUP, force, now).is_ok()
+        });
+        self.trace(Some(unit), || {
+            format!("is told to switch over (forced: {force}): {done}")
+        });
         self.coverage.switchovers += u64::from(done && !force);
         self.coverage.forced_switchovers += u64::from(done && force);
         self.forced |= done && force;
@@ -152,7 +167,9 @@ impl World {
         let Some(unit) = self.standby() else { return };
         let clients = self.units[unit].clients.clone();
         let client = self.rng.pick(&clients).filter(|_| self.rng.chance(500));
-        self.trace(Some(unit), || format!("is told to ask again for {client:?}"));
+        self.trace(Some(unit), || {
+            format!("is told to ask again for {client:?}")
+        });
         self.run(unit, |node, now| {
             let _ = node.resync(GROUP, client, now);
         });
@@ -173,12 +190,19 @@ impl World {
     }
 
     fn corrupt(&mut self) {
-        let hot = |unit: &Unit| unit.stand.is_some_and(|s| s.state == RfState::StandbyHot && !s.active);
-        let Some(unit) = self.standby().filter(|unit| hot(&self.units[*unit])) else { return };
+        let hot = |unit: &Unit| {
+            unit.stand
+                .is_some_and(|s| s.state == RfState::StandbyHot && !s.active)
+        };
+        let Some(unit) = self.standby().filter(|unit| hot(&self.units[*unit])) else {
+            return;
+        };
         if let Some(register) = self.workload.corrupt(unit, &mut self.rng) {
             self.coverage.corruptions += 1;
             self.happened.changed[unit] = true;
-            self.trace(Some(unit), || format!("register {register} changes by itself"));
+            self.trace(Some(unit), || {
+                format!("register {register} changes by itself")
+            });
         }
     }
 

@@ -12,7 +12,11 @@ use crate::wire::Lane;
 #[derive(Clone, Debug)]
 pub(crate) enum Due {
     /// The next message of a lane may arrive at the end that `from` speaks to.
-    Deliver { conn: usize, from: usize, lane: Lane },
+    Deliver {
+        conn: usize,
+        from: usize,
+        lane: Lane,
+    },
     /// An end of a connection opens.
     Up { conn: usize, end: usize },
     /// An end learns that the connection is gone.
@@ -28,7 +32,12 @@ pub(crate) enum Due {
     /// A unit's application rang.
     Doorbell { unit: usize },
     /// The application answers a notification.
-    Answer { unit: usize, epoch: u64, token: NotificationToken, fail: bool },
+    Answer {
+        unit: usize,
+        epoch: u64,
+        token: NotificationToken,
+        fail: bool,
+    },
     /// A paused unit runs again.
     Wake { unit: usize },
     /// A crashed unit starts again.
@@ -44,9 +53,17 @@ pub(crate) enum Due {
 /// What waits for a unit that does not run at the moment.
 #[derive(Debug)]
 pub(crate) enum Input {
-    Message { conn: usize, lane: Lane, bytes: bytes::Bytes },
-    Up { conn: usize },
-    Down { conn: usize },
+    Message {
+        conn: usize,
+        lane: Lane,
+        bytes: bytes::Bytes,
+    },
+    Up {
+        conn: usize,
+    },
+    Down {
+        conn: usize,
+    },
 }
 
 /// Events by time; of several at one time the one that was entered first goes first.
@@ -65,7 +82,11 @@ struct Entry {
 impl Agenda {
     pub(crate) fn add(&mut self, at: Time, due: Due) {
         self.entered += 1;
-        self.heap.push(Reverse(Entry { at, number: self.entered, due }));
+        self.heap.push(Reverse(Entry {
+            at,
+            number: self.entered,
+            due,
+        }));
     }
 
     pub(crate) fn next(&mut self) -> Option<(Time, Due)> {

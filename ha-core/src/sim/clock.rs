@@ -15,13 +15,19 @@ const UNIT: u64 = 1 << 20;
 impl Clock {
     /// A clock that starts at `origin` and deviates by `drift` parts in 2^20.
     pub(crate) fn new(origin: u64, drift: i32) -> Self {
-        Self { origin, rate: UNIT.saturating_add_signed(i64::from(drift)) }
+        Self {
+            origin,
+            rate: UNIT.saturating_add_signed(i64::from(drift)),
+        }
     }
 
     /// What the clock shows at a time of the simulation.
     pub(crate) fn local(&self, at: Time) -> Time {
         let nanos = u128::from(at.as_nanos()) * u128::from(self.rate) / u128::from(UNIT);
-        Time::from_nanos(self.origin.saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX)))
+        Time::from_nanos(
+            self.origin
+                .saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX)),
+        )
     }
 
     /// The first time of the simulation at which the clock shows `local` or more.
@@ -44,7 +50,10 @@ mod tests {
                 let deadline = Time::from_nanos(nanos);
                 let at = clock.global(deadline);
                 assert!(clock.local(at) >= deadline);
-                assert!(at.as_nanos() < 3 || clock.local(Time::from_nanos(at.as_nanos() - 3)) < deadline);
+                assert!(
+                    at.as_nanos() < 3
+                        || clock.local(Time::from_nanos(at.as_nanos() - 3)) < deadline
+                );
             }
         }
     }

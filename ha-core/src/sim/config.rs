@@ -121,7 +121,11 @@ impl SimConfig {
             settling: Duration::from_secs(5),
             keepalive,
             changes_window_bytes: 64 * 1024,
-            bulk_window_bytes: if rng.chance(500) { 64 * 1024 } else { 256 * 1024 },
+            bulk_window_bytes: if rng.chance(500) {
+                64 * 1024
+            } else {
+                256 * 1024
+            },
             digest_interval: rng.millis(300..=2_000),
             commit_policy: policies[rng.index(2)],
             step_interval: rng.millis(5..=50),
@@ -135,14 +139,31 @@ impl SimConfig {
 impl Adversity {
     fn random(rng: &mut Rng) -> Self {
         let interval = rng.millis(200..=2_500);
-        let weights = Fault::ALL.map(|fault| (fault, if rng.chance(400) { 0 } else { rng.range(1..=10) }));
-        Self { interval, weights, duplicates: if rng.chance(300) { 2 } else { 0 } }
+        let weights = Fault::ALL.map(|fault| {
+            (
+                fault,
+                if rng.chance(400) {
+                    0
+                } else {
+                    rng.range(1..=10)
+                },
+            )
+        });
+        Self {
+            interval,
+            weights,
+            duplicates: if rng.chance(300) { 2 } else { 0 },
+        }
     }
 
     /// No faults at all.
     pub fn none() -> Self {
         let weights = Fault::ALL.map(|fault| (fault, 0));
-        Self { interval: Duration::from_secs(1), weights, duplicates: 0 }
+        Self {
+            interval: Duration::from_secs(1),
+            weights,
+            duplicates: 0,
+        }
     }
 
     /// Draws a fault.

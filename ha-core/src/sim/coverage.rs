@@ -95,7 +95,11 @@ coverage! {
 impl Coverage {
     /// What was never exercised, of all that should be.
     pub fn missing(&self) -> Vec<&'static str> {
-        self.counts().into_iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect()
+        self.counts()
+            .into_iter()
+            .filter(|(_, count)| *count == 0)
+            .map(|(name, _)| name)
+            .collect()
     }
 }
 
@@ -135,7 +139,10 @@ impl World {
             }
         }
         let takes_over = |unit: &&super::Unit| {
-            unit.activated().is_some() && unit.before().is_some_and(|b| !b.active && b.holds.counter > 0)
+            unit.activated().is_some()
+                && unit
+                    .before()
+                    .is_some_and(|b| !b.active && b.holds.counter > 0)
         };
         coverage.takeovers += self.units.iter().filter(takes_over).count() as u64;
         let both = |active: &dyn Fn(&super::Unit) -> bool| self.units.iter().all(active);

@@ -41,7 +41,11 @@ impl Op {
 
 impl core::fmt::Display for Op {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let corrupt = if self.is_corrupt() { " (corrupted)" } else { "" };
+        let corrupt = if self.is_corrupt() {
+            " (corrupted)"
+        } else {
+            ""
+        };
         write!(f, "op {}{corrupt}", self.0 & !CORRUPT)
     }
 }
@@ -110,7 +114,11 @@ impl Journal {
             registers: vec![Vec::new(); registers],
             acknowledged: BTreeMap::new(),
             pending: Vec::new(),
-            writer: Writer { unit: 0, term: Term::ZERO, lineage: 0 },
+            writer: Writer {
+                unit: 0,
+                term: Term::ZERO,
+                lineage: 0,
+            },
             counts: Counts::default(),
         }
     }
@@ -136,13 +144,21 @@ impl Journal {
     /// A transaction with these writes awaits the standby.
     pub fn transaction(&mut self, writes: Vec<(usize, Op)>, commit: Commit) {
         self.counts.transactions += 1;
-        self.pending.push(Pending { writer: self.writer, writes, commit });
+        self.pending.push(Pending {
+            writer: self.writer,
+            writes,
+            commit,
+        });
     }
 
     /// A commit for all that this unit wrote so far in its term awaits the standby.
     pub fn barrier(&mut self, writes: Vec<(usize, Op)>, commit: Commit) {
         self.counts.barriers += 1;
-        self.pending.push(Pending { writer: self.writer, writes, commit });
+        self.pending.push(Pending {
+            writer: self.writer,
+            writes,
+            commit,
+        });
     }
 
     /// All writes to a register, in the order of their numbers.
@@ -162,7 +178,10 @@ impl Journal {
 
     /// How many commits wait; `unit`'s, or all.
     pub fn waiting(&self, unit: Option<usize>) -> usize {
-        self.pending.iter().filter(|p| unit.is_none_or(|unit| unit == p.writer.unit)).count()
+        self.pending
+            .iter()
+            .filter(|p| unit.is_none_or(|unit| unit == p.writer.unit))
+            .count()
     }
 
     /// A legitimate loss: the only units that held all of the lineage are gone. What `seen` shows
@@ -185,19 +204,30 @@ impl Journal {
                 at += 1;
                 continue;
             }
-            let Pending { writer, writes, commit } = self.pending.remove(at);
+            let Pending {
+                writer,
+                writes,
+                commit,
+            } = self.pending.remove(at);
             let outcome = commit.wait(core::time::Duration::ZERO);
             if outcome == Ok(Committed::Replicated) {
                 self.acknowledge(writer.lineage, &writes);
             }
-            resolved.push(Resolution { unit: writer.unit, lineage: writer.lineage, writes, outcome });
+            resolved.push(Resolution {
+                unit: writer.unit,
+                lineage: writer.lineage,
+                writes,
+                outcome,
+            });
         }
     }
 
     fn acknowledge(&mut self, lineage: u64, writes: &[(usize, Op)]) {
         let registers = self.registers.len();
-        let acknowledged =
-            self.acknowledged.entry(lineage).or_insert_with(|| vec![None; registers]);
+        let acknowledged = self
+            .acknowledged
+            .entry(lineage)
+            .or_insert_with(|| vec![None; registers]);
         for (register, op) in writes {
             acknowledged[*register] = acknowledged[*register].max(Some(*op));
         }
@@ -210,7 +240,9 @@ impl Journal {
             Some(op) => op >= acknowledged,
             None => {
                 let newest = self.registers[register].iter().rev();
-                newest.take_while(|write| write.op >= acknowledged).any(|write| !write.put)
+                newest
+                    .take_while(|write| write.op >= acknowledged)
+                    .any(|write| !write.put)
             }
         }
     }

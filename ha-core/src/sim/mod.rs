@@ -70,7 +70,11 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, at, violation } = self;
+        let Self {
+            seed,
+            at,
+            violation,
+        } = self;
         write!(f, "seed {seed} at {at}: {violation}")
     }
 }
@@ -80,7 +84,10 @@ impl core::error::Error for Failure {}
 impl Simulation {
     /// The simulation that a seed stands for, with the workload and the invariants of this crate.
     pub fn from_seed(seed: u64) -> Self {
-        Self::new(SimConfig::from_seed(seed), Box::new(Registers::from_seed(seed)))
+        Self::new(
+            SimConfig::from_seed(seed),
+            Box::new(Registers::from_seed(seed)),
+        )
     }
 
     /// A simulation of a client of your own, with this crate's invariants.
@@ -89,7 +96,10 @@ impl Simulation {
     /// When a setting is out of the range that [`NodeConfig`](crate::node::NodeConfig) allows.
     pub fn new(config: SimConfig, workload: Box<dyn Workload>) -> Self {
         let invariants = invariants::all(&*workload);
-        Self { world: World::new(config, workload), invariants }
+        Self {
+            world: World::new(config, workload),
+            invariants,
+        }
     }
 
     /// Adds a promise to check.
@@ -121,7 +131,10 @@ impl Simulation {
         self.world.writing = false;
         let (settled, deadline) = {
             let world = &self.world;
-            (world.now + world.config.digest_interval * 2, world.now + world.config.settling)
+            (
+                world.now + world.config.digest_interval * 2,
+                world.now + world.config.settling,
+            )
         };
         self.run_until(|world| {
             world.now >= deadline || world.now >= settled && world.is_settled()
@@ -143,7 +156,10 @@ impl Simulation {
                 return Err(self.fail(violation));
             }
         }
-        let losses = self.invariants.iter_mut().flat_map(|invariant| invariant.losses());
+        let losses = self
+            .invariants
+            .iter_mut()
+            .flat_map(|invariant| invariant.losses());
         for (lineage, seen) in losses.collect::<Vec<_>>() {
             self.world.coverage.legitimate_losses += 1;
             self.world.journal.rebase(lineage, &seen);
@@ -160,14 +176,20 @@ impl Simulation {
     }
 
     fn fail(&self, violation: Violation) -> Failure {
-        Failure { seed: self.world.config.seed, at: self.world.now, violation }
+        Failure {
+            seed: self.world.config.seed,
+            at: self.world.now,
+            violation,
+        }
     }
 }
 
 impl World {
     /// Whether one unit is ACTIVE and the other one STANDBY HOT.
     pub fn is_whole(&self) -> bool {
-        let Some(active) = self.active() else { return false };
+        let Some(active) = self.active() else {
+            return false;
+        };
         let state = |unit: usize| self.units[unit].stand().map(|stand| stand.state);
         state(active) == Some(RfState::Active) && state(1 - active) == Some(RfState::StandbyHot)
     }
@@ -180,7 +202,9 @@ impl World {
     /// The first register that the units show differently.
     fn differing(&self) -> Option<usize> {
         let registers = 0..self.workload.registers();
-        registers.into_iter().find(|r| self.workload.read(0, *r) != self.workload.read(1, *r))
+        registers
+            .into_iter()
+            .find(|r| self.workload.read(0, *r) != self.workload.read(1, *r))
     }
 
     fn describe(&self) -> String {

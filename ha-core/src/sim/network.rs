@@ -86,7 +86,8 @@ impl Network {
     }
 
     pub(crate) fn delay(&mut self) -> Duration {
-        self.rng.micros(self.delay_us.0..=self.delay_us.0 + self.delay_us.1)
+        self.rng
+            .micros(self.delay_us.0..=self.delay_us.0 + self.delay_us.1)
     }
 
     /// Dials, if the path is free and open both ways.
@@ -123,12 +124,16 @@ impl Network {
 
     /// Whether an end exists.
     pub(crate) fn is_open(&self, conn: usize, end: usize) -> bool {
-        self.connections.get(conn).is_some_and(|conn| conn.ends[end] == End::Open)
+        self.connections
+            .get(conn)
+            .is_some_and(|conn| conn.ends[end] == End::Open)
     }
 
     /// Connections whose end at `unit` is open.
     pub(crate) fn open_at(&self, unit: usize) -> Vec<usize> {
-        self.live().filter(|conn| self.is_open(*conn, unit)).collect()
+        self.live()
+            .filter(|conn| self.is_open(*conn, unit))
+            .collect()
     }
 
     pub(crate) fn send(
@@ -148,7 +153,10 @@ impl Network {
             let earliest = now + self.delay();
             let queue = &mut self.connections[conn].lanes[from][lane as usize];
             let due = queue.back().map_or(earliest, |last| last.due.max(earliest));
-            queue.push_back(Packet { due, bytes: bytes.clone() });
+            queue.push_back(Packet {
+                due,
+                bytes: bytes.clone(),
+            });
             agenda.add(due, Due::Deliver { conn, from, lane });
         }
     }
@@ -162,7 +170,9 @@ impl Network {
         }
         match connection.ends[1 - from] {
             End::Opening => Delivery::Nothing,
-            End::Open => queue.pop_front().map_or(Delivery::Nothing, |p| Delivery::Message(p.bytes)),
+            End::Open => queue
+                .pop_front()
+                .map_or(Delivery::Nothing, |p| Delivery::Message(p.bytes)),
             End::Closed => {
                 queue.clear();
                 Delivery::Refused
@@ -187,7 +197,10 @@ impl Network {
         if abort {
             self.lose(conn, end);
         }
-        let last = self.connections[conn].lanes[end].iter().filter_map(|lane| lane.back()).map(|p| p.due);
+        let last = self.connections[conn].lanes[end]
+            .iter()
+            .filter_map(|lane| lane.back())
+            .map(|p| p.due);
         let at = last.max().unwrap_or(now).max(now) + self.delay();
         agenda.add(at, Due::Down { conn, end: 1 - end });
         self.forget();
@@ -205,7 +218,13 @@ impl Network {
             } else {
                 self.connections[conn].ends[unit] = End::Closed;
                 let at = now + self.rng.millis(1_000..=5_000);
-                agenda.add(at, Due::GiveUp { conn, end: 1 - unit });
+                agenda.add(
+                    at,
+                    Due::GiveUp {
+                        conn,
+                        end: 1 - unit,
+                    },
+                );
             }
         }
         self.forget();
@@ -257,11 +276,19 @@ impl Network {
         (now, until): (Time, Time),
         agenda: &mut Agenda,
     ) {
-        for (cut, _) in self.cut[path].iter_mut().zip(from).filter(|(_, from)| *from) {
+        for (cut, _) in self.cut[path]
+            .iter_mut()
+            .zip(from)
+            .filter(|(_, from)| *from)
+        {
             *cut = Some(cut.map_or(until, |old| old.max(until)));
         }
         agenda.add(until, Due::Heal { path, from });
-        for conn in self.live().filter(|conn| self.connections[*conn].path == path).collect::<Vec<_>>() {
+        for conn in self
+            .live()
+            .filter(|conn| self.connections[*conn].path == path)
+            .collect::<Vec<_>>()
+        {
             for end in 0..2 {
                 let at = now + self.rng.millis(300..=4_000);
                 if at < until {
@@ -278,7 +305,11 @@ impl Network {
                 self.cut[path][unit] = None;
             }
         }
-        for conn in self.live().filter(|conn| self.connections[*conn].path == path).collect::<Vec<_>>() {
+        for conn in self
+            .live()
+            .filter(|conn| self.connections[*conn].path == path)
+            .collect::<Vec<_>>()
+        {
             self.retry(conn, 0, now, agenda);
             self.retry(conn, 1, now, agenda);
         }
@@ -293,13 +324,17 @@ impl Network {
 
     /// Bytes that `from` has sent on a lane and that have not arrived.
     pub(crate) fn bytes_under_way(&self, from: usize, lane: Lane) -> usize {
-        let queues = self.live().map(|conn| &self.connections[conn].lanes[from][lane as usize]);
+        let queues = self
+            .live()
+            .map(|conn| &self.connections[conn].lanes[from][lane as usize]);
         queues.flatten().map(|packet| packet.bytes.len()).sum()
     }
 
     /// Messages that `from` has sent and that have not arrived.
     pub(crate) fn messages_under_way(&self, from: usize) -> usize {
-        let lanes = self.live().flat_map(|conn| &self.connections[conn].lanes[from]);
+        let lanes = self
+            .live()
+            .flat_map(|conn| &self.connections[conn].lanes[from]);
         lanes.map(VecDeque::len).sum()
     }
 
@@ -331,7 +366,11 @@ impl Network {
     }
 
     fn forget(&mut self) {
-        while self.connections.get(self.oldest).is_some_and(|conn| conn.ends == [End::Closed; 2]) {
+        while self
+            .connections
+            .get(self.oldest)
+            .is_some_and(|conn| conn.ends == [End::Closed; 2])
+        {
             self.connections[self.oldest].lanes = Default::default();
             self.oldest += 1;
         }

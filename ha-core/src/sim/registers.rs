@@ -59,7 +59,11 @@ impl Registers {
             groups.push((next..next + size).collect());
             next += size;
         }
-        Self { config, groups, units: [None, None] }
+        Self {
+            config,
+            groups,
+            units: [None, None],
+        }
     }
 
     fn table(&self, unit: usize, register: usize) -> Option<&StateTable<u32, Value>> {
@@ -67,19 +71,29 @@ impl Registers {
     }
 
     fn value(&self, register: usize, op: Op) -> Value {
-        Value { register: key(register), op: AtomicU64::new(op.number()), bytes: self.config.value_bytes }
+        Value {
+            register: key(register),
+            op: AtomicU64::new(op.number()),
+            bytes: self.config.value_bytes,
+        }
     }
 
     fn write_alone(&mut self, at: &mut Writing<'_>) {
         let register = at.rng.index(self.config.alone);
-        let Some(table) = self.table(at.unit, register) else { return };
+        let Some(table) = self.table(at.unit, register) else {
+            return;
+        };
         let op = at.journal.next_op();
         let done = if at.rng.chance(200) {
             // Removing what is not there is no write: nothing would be sent for it.
-            table.remove(&key(register)).map(|old| old.map(|_| at.journal.removed(register, op)))
+            table
+                .remove(&key(register))
+                .map(|old| old.map(|_| at.journal.removed(register, op)))
         } else {
             let value = self.value(register, op);
-            table.insert(key(register), value).map(|_| Some(at.journal.put(register, op)))
+            table
+                .insert(key(register), value)
+                .map(|_| Some(at.journal.put(register, op)))
         };
         if let (Ok(Some(())), Some(unit)) = (done, &mut self.units[at.unit]) {
             unit.written.retain(|(written, _)| *written != register);
@@ -99,11 +113,15 @@ impl Registers {
         let op = at.journal.next_op();
         let mut batch = WriteBatch::new();
         for register in &registers {
-            let Some(table) = self.table(at.unit, *register) else { return };
+            let Some(table) = self.table(at.unit, *register) else {
+                return;
+            };
             if remove {
                 batch.on(table).remove(key(*register));
             } else {
-                batch.on(table).insert(key(*register), self.value(*register, op));
+                batch
+                    .on(table)
+                    .insert(key(*register), self.value(*register, op));
             }
         }
         let Ok(commit) = batch.commit() else { return };
@@ -115,16 +133,22 @@ impl Registers {
     }
 
     fn barrier(&mut self, at: &mut Writing<'_>) {
-        let Some(unit) = &mut self.units[at.unit] else { return };
+        let Some(unit) = &mut self.units[at.unit] else {
+            return;
+        };
         if let Ok(commit) = at.shared.barrier() {
-            at.journal.barrier(core::mem::take(&mut unit.written), commit);
+            at.journal
+                .barrier(core::mem::take(&mut unit.written), commit);
         }
     }
 }
 
 impl Workload for Registers {
     fn registers(&self) -> usize {
-        self.groups.last().and_then(|group| group.last()).map_or(self.config.alone, |last| last + 1)
+        self.groups
+            .last()
+            .and_then(|group| group.last())
+            .map_or(self.config.alone, |last| last + 1)
     }
 
     fn groups(&self) -> Vec<Vec<usize>> {
@@ -150,12 +174,19 @@ impl Workload for Registers {
                 .unwrap_or_else(|error| unreachable!("the description is constant: {error}"))
         });
         let clients = tables.iter().map(StateTable::client).collect();
-        self.units[unit] = Some(Tables { tables, written: Vec::new(), term: Term::ZERO });
+        self.units[unit] = Some(Tables {
+            tables,
+            written: Vec::new(),
+            term: Term::ZERO,
+        });
         clients
     }
 
     fn step(&mut self, at: &mut Writing<'_>) {
-        if let Some(unit) = self.units[at.unit].as_mut().filter(|unit| unit.term != at.term) {
+        if let Some(unit) = self.units[at.unit]
+            .as_mut()
+            .filter(|unit| unit.term != at.term)
+        {
             (unit.term, unit.written) = (at.term, Vec::new());
         }
         for _ in 0..at.writes {
@@ -168,7 +199,8 @@ impl Workload for Registers {
     }
 
     fn read(&self, unit: usize, register: usize) -> Option<Op> {
-        self.table(unit, register)?.with(&key(register), |value| value.op_of(register))
+        self.table(unit, register)?
+            .with(&key(register), |value| value.op_of(register))
     }
 
     fn corrupt(&mut self, unit: usize, rng: &mut Rng) -> Option<usize> {
@@ -221,7 +253,11 @@ impl Value {
 impl Clone for Value {
     fn clone(&self) -> Self {
         let op = AtomicU64::new(self.op.load(Ordering::Relaxed));
-        Self { register: self.register, op, bytes: self.bytes }
+        Self {
+            register: self.register,
+            op,
+            bytes: self.bytes,
+        }
     }
 }
 
@@ -236,17 +272,27 @@ impl Record for Value {
 
     fn decode(_version: u16, bytes: &[u8]) -> Result<Self, DecodeError> {
         let Some((register, rest)) = bytes.split_first_chunk::<4>() else {
-            return Err(DecodeError::Length { expected: 12, got: bytes.len() });
+            return Err(DecodeError::Length {
+                expected: 12,
+                got: bytes.len(),
+            });
         };
         let Some((op, padding)) = rest.split_first_chunk::<8>() else {
-            return Err(DecodeError::Length { expected: 12, got: bytes.len() });
+            return Err(DecodeError::Length {
+                expected: 12,
+                got: bytes.len(),
+            });
         };
         let op = u64::from_be_bytes(*op);
         if padding.iter().any(|byte| *byte != op as u8) {
             return Err(DecodeError::Invalid("padding of another value".to_owned()));
         }
         let register = u32::from_be_bytes(*register);
-        Ok(Self { register, op: AtomicU64::new(op), bytes: padding.len() })
+        Ok(Self {
+            register,
+            op: AtomicU64::new(op),
+            bytes: padding.len(),
+        })
     }
 
     fn encoded_len_bound(&self) -> Option<usize> {

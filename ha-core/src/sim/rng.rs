@@ -30,7 +30,11 @@ impl Rng {
     /// A number below `bound`; 0 if `bound` is 0.
     pub const fn below(&mut self, bound: u64) -> u64 {
         // The bias of the remainder is of no concern for bounds this small.
-        if bound == 0 { 0 } else { self.next_u64() % bound }
+        if bound == 0 {
+            0
+        } else {
+            self.next_u64() % bound
+        }
     }
 
     /// An index below `len`; 0 if `len` is 0.

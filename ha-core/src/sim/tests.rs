@@ -32,5 +32,8 @@ fn a_hundred_seeds_keep_the_promises() {
             Err(failure) => panic!("{failure}"),
         }
     }
-    assert!(coverage.commits_replicated > 1000 && coverage.takeovers > 100, "{coverage}");
+    assert!(
+        coverage.commits_replicated > 1000 && coverage.takeovers > 100,
+        "{coverage}"
+    );
 }

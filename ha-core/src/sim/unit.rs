@@ -107,14 +107,22 @@ impl Unit {
 
     /// Whether it took up the active role, or a higher term of it, in this event.
     pub fn activated(&self) -> Option<Stand> {
-        let held = self.before.filter(|before| before.active).map(|before| before.term);
-        self.stand.filter(|stand| stand.active && held != Some(stand.term))
+        let held = self
+            .before
+            .filter(|before| before.active)
+            .map(|before| before.term);
+        self.stand
+            .filter(|stand| stand.active && held != Some(stand.term))
     }
 
     /// Whether it holds all of a lineage's state: as the active unit, or as its standby.
     pub fn holds_all_of(&self, lineage: u64) -> bool {
         self.stand.is_some_and(|stand| {
-            let complete = if stand.active { stand.complete } else { stand.holds_complete };
+            let complete = if stand.active {
+                stand.complete
+            } else {
+                stand.holds_complete
+            };
             stand.lineage == lineage && complete
         })
     }

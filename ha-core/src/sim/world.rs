@@ -149,7 +149,9 @@ impl World {
     /// Bytes that a unit has sent on a lane and that the other one has not taken in.
     pub fn bytes_under_way(&self, from: usize, lane: Lane) -> usize {
         let waiting = self.units[1 - from].inbox.iter().map(|input| match input {
-            Input::Message { lane: of, bytes, .. } if *of == lane => bytes.len(),
+            Input::Message {
+                lane: of, bytes, ..
+            } if *of == lane => bytes.len(),
             _ => 0,
         });
         self.network.bytes_under_way(from, lane) + waiting.sum::<usize>()
@@ -169,7 +171,9 @@ impl World {
 
     /// Handles what is due next.
     pub(crate) fn step(&mut self) -> bool {
-        let Some((at, due)) = self.agenda.next() else { return false };
+        let Some((at, due)) = self.agenda.next() else {
+            return false;
+        };
         self.now = self.now.max(at);
         self.happened = Happened::default();
         for unit in &mut self.units {
@@ -186,7 +190,8 @@ impl World {
             Due::Deliver { conn, from, lane } => self.deliver(conn, from, lane),
             Due::Up { conn, end } => {
                 if self.units[end].node.is_none() {
-                    self.network.close(conn, end, true, self.now, &mut self.agenda);
+                    self.network
+                        .close(conn, end, true, self.now, &mut self.agenda);
                 } else if self.network.up(conn, end, self.now, &mut self.agenda) {
                     self.input(end, Input::Up { conn });
                 }
@@ -198,7 +203,8 @@ impl World {
             }
             Due::GiveUp { conn, end } => {
                 if self.network.give_up(conn, end) {
-                    self.network.refuse(conn, 1 - end, self.now, &mut self.agenda);
+                    self.network
+                        .refuse(conn, 1 - end, self.now, &mut self.agenda);
                     self.input(end, Input::Down { conn });
                 }
             }
@@ -206,7 +212,12 @@ impl World {
             Due::Heal { path, from } => self.network.heal(path, from, self.now, &mut self.agenda),
             Due::Timer { unit } => self.timer(unit),
             Due::Doorbell { unit } => self.run(unit, |node, now| node.handle_doorbell(now)),
-            Due::Answer { unit, epoch, token, fail } => self.answer(unit, epoch, token, fail),
+            Due::Answer {
+                unit,
+                epoch,
+                token,
+                fail,
+            } => self.answer(unit, epoch, token, fail),
             Due::Wake { unit } => self.wake(unit),
             Due::Start { unit } => self.start(unit),
             Due::MaintenanceOver { unit } => self.maintenance(unit, false),
@@ -228,8 +239,15 @@ impl World {
         let new = &mut self.units[unit];
         let (epoch, failures) = (new.epoch + 1, Arc::clone(&new.failures));
         failures.store(0, std::sync::atomic::Ordering::Relaxed);
-        *new = Unit { epoch, failures, ..Unit::new(clock) };
-        new.clients = clients.iter().map(|client| client.descriptor().id).collect();
+        *new = Unit {
+            epoch,
+            failures,
+            ..Unit::new(clock)
+        };
+        new.clients = clients
+            .iter()
+            .map(|client| client.descriptor().id)
+            .collect();
         (new.node, new.shared) = (Some(node), Some(shared));
         self.coverage.starts += 1;
         self.trace(Some(unit), || format!("starts, for the {epoch}. time"));
@@ -280,16 +298,24 @@ impl World {
     fn drain(&mut self, unit: usize) {
         let now = self.units[unit].clock.local(self.now);
         loop {
-            let Some(node) = &mut self.units[unit].node else { return };
+            let Some(node) = &mut self.units[unit].node else {
+                return;
+            };
             match node.poll_output(now) {
-                Output::Send { link, lane, message } => {
+                Output::Send {
+                    link,
+                    lane,
+                    message,
+                } => {
                     let conn = Network::connection(link);
-                    self.network.send(conn, unit, (lane, message), self.now, &mut self.agenda);
+                    self.network
+                        .send(conn, unit, (lane, message), self.now, &mut self.agenda);
                 }
                 Output::CloseLink { link, reason } => {
                     self.trace(Some(unit), || format!("closes {link}: {reason}"));
                     let (conn, abort) = (Network::connection(link), is_abortive(&reason));
-                    self.network.close(conn, unit, abort, self.now, &mut self.agenda);
+                    self.network
+                        .close(conn, unit, abort, self.now, &mut self.agenda);
                 }
                 Output::NotifyClient { token, .. } => self.notify(unit, token),
                 Output::Event(event) => self.event(unit, event),
@@ -315,7 +341,15 @@ impl World {
         if self.calm || !self.rng.chance(5) {
             let at = self.now + self.rng.micros(0..=20_000);
             let epoch = self.units[unit].epoch;
-            self.agenda.add(at, Due::Answer { unit, epoch, token, fail });
+            self.agenda.add(
+                at,
+                Due::Answer {
+                    unit,
+                    epoch,
+                    token,
+                    fail,
+                },
+            );
         }
     }
 
@@ -329,7 +363,11 @@ impl World {
         if self.units[unit].epoch != epoch {
             return;
         }
-        let answer = if fail { Answer::Failed("told to fail".into()) } else { Answer::Done };
+        let answer = if fail {
+            Answer::Failed("told to fail".into())
+        } else {
+            Answer::Done
+        };
         // An answer that comes too late is refused, which is right.
         self.run(unit, |node, now| {
             let _ = node.handle_client_answer(GROUP, token, answer, now);
@@ -437,7 +475,11 @@ impl World {
             return;
         }
         let shared = Arc::clone(shared);
-        self.journal.writer = Writer { unit, term: stand.term, lineage: stand.lineage };
+        self.journal.writer = Writer {
+            unit,
+            term: stand.term,
+            lineage: stand.lineage,
+        };
         self.workload.step(&mut Writing {
             unit,
             term: stand.term,
@@ -466,10 +508,15 @@ impl World {
             this.counted = Counted::default();
             return;
         };
-        self.coverage.resumed_syncs += stats.resumed_bulks.saturating_sub(this.counted.resumed_bulks);
+        self.coverage.resumed_syncs += stats
+            .resumed_bulks
+            .saturating_sub(this.counted.resumed_bulks);
         self.happened.lost_marks += stats.audit_marks.saturating_sub(this.counted.audit_marks);
         let (resumed_bulks, audit_marks) = (stats.resumed_bulks, stats.audit_marks);
-        this.counted = Counted { resumed_bulks, audit_marks };
+        this.counted = Counted {
+            resumed_bulks,
+            audit_marks,
+        };
     }
 
     /// Puts a unit into or out of maintenance mode.
@@ -487,7 +534,9 @@ impl World {
         self.trace(None, || "faults are over".to_owned());
         self.network.heal_all(self.now, &mut self.agenda);
         for unit in 0..2 {
-            self.units[unit].failures.store(0, std::sync::atomic::Ordering::Relaxed);
+            self.units[unit]
+                .failures
+                .store(0, std::sync::atomic::Ordering::Relaxed);
             self.wake(unit);
             self.start(unit);
             self.maintenance(unit, false);

@@ -203,7 +203,8 @@ const ROLE_LOST: u8 = 3;
 const STOPPED: u8 = 4;
 const TIMED_OUT: u8 = 5;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use core::pin::pin;
     use core::task::{Context, Poll, Waker};
@@ -262,7 +263,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 mod models {
     use core::pin::pin;
     use core::task::{Context, Poll, Waker};

@@ -78,7 +78,8 @@ impl Default for Doorbell {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use core::task::{Context, Poll, Waker};
     use std::sync::Arc;
@@ -144,7 +145,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 mod models {
     use core::task::{Context, Waker};
     use std::sync::Arc;

@@ -21,7 +21,10 @@ const NAME: &str = "P3, acknowledged state survives";
 
 impl CommitsSurvive {
     pub(super) fn new() -> Self {
-        Self { seen: Vec::new(), losses: Vec::new() }
+        Self {
+            seen: Vec::new(),
+            losses: Vec::new(),
+        }
     }
 
     /// The other unit holds what it acknowledged.
@@ -54,7 +57,9 @@ impl CommitsSurvive {
             let kept = seen.is_some_and(Op::is_corrupt) || journal.honours(register, op, seen);
             (!kept).then_some((register, op))
         });
-        let Some((register, op)) = lost else { return Ok(()) };
+        let Some((register, op)) = lost else {
+            return Ok(());
+        };
         if stand.complete {
             let expected = format!(
                 "unit {unit}, which takes over in term {}, shows {op} of register {register} or later",
@@ -71,7 +76,9 @@ impl CommitsSurvive {
     /// A unit that holds all gives way.
     fn at_demotion(unit: usize, world: &World) -> Result<(), Violation> {
         let this = &world.units()[unit];
-        let (Some(before), Some(now)) = (this.before(), this.stand()) else { return Ok(()) };
+        let (Some(before), Some(now)) = (this.before(), this.stand()) else {
+            return Ok(());
+        };
         let rival = world.units()[1 - unit].stand().filter(|rival| rival.active);
         let Some(rival) = rival.filter(|_| before.active && !now.active && before.complete) else {
             return Ok(());
@@ -112,5 +119,8 @@ impl Invariant for CommitsSurvive {
 }
 
 fn shown(seen: Option<Op>) -> String {
-    seen.map_or_else(|| "it shows no entry".to_owned(), |op| format!("it shows {op}"))
+    seen.map_or_else(
+        || "it shows no entry".to_owned(),
+        |op| format!("it shows {op}"),
+    )
 }

@@ -23,17 +23,24 @@ const MESSAGES: usize = 2_000;
 
 impl MemoryIsBounded {
     pub(super) fn new(workload: &dyn Workload) -> Self {
-        Self { batch: workload.bytes() + 1024 }
+        Self {
+            batch: workload.bytes() + 1024,
+        }
     }
 
     fn check_credit(&self, unit: usize, world: &World) -> Result<(), Violation> {
-        let Some(credit) = world.units()[unit].node().and_then(|node| node.credit(GROUP)) else {
+        let Some(credit) = world.units()[unit]
+            .node()
+            .and_then(|node| node.credit(GROUP))
+        else {
             return Ok(());
         };
         let beyond = [("changes", self.batch), ("bulk", CHUNK)];
         for ((used, window), (lane, beyond)) in credit.into_iter().zip(beyond) {
             if window > 0 && used > window + beyond {
-                let expected = format!("unit {unit} has at most {window} + {beyond} bytes of {lane} in flight");
+                let expected = format!(
+                    "unit {unit} has at most {window} + {beyond} bytes of {lane} in flight"
+                );
                 return Err(Violation::new(NAME, expected, format!("it has {used}")));
             }
         }
@@ -44,20 +51,28 @@ impl MemoryIsBounded {
     fn check_network(&self, unit: usize, world: &World) -> Result<(), Violation> {
         let config = world.config();
         let limits = [
-            (Lane::Changes, 3 * (config.changes_window_bytes + 2 * self.batch)),
+            (
+                Lane::Changes,
+                3 * (config.changes_window_bytes + 2 * self.batch),
+            ),
             (Lane::Bulk, 3 * (config.bulk_window_bytes + CHUNK)),
         ];
         for (lane, limit) in limits {
             let bytes = world.bytes_under_way(unit, lane);
             if bytes > limit {
-                let expected = format!("at most {limit} bytes from unit {unit} under way on {lane:?}");
+                let expected =
+                    format!("at most {limit} bytes from unit {unit} under way on {lane:?}");
                 return Err(Violation::new(NAME, expected, format!("there are {bytes}")));
             }
         }
         let messages = world.messages_under_way(unit);
         if messages > MESSAGES {
             let expected = format!("at most {MESSAGES} messages from unit {unit} under way");
-            return Err(Violation::new(NAME, expected, format!("there are {messages}")));
+            return Err(Violation::new(
+                NAME,
+                expected,
+                format!("there are {messages}"),
+            ));
         }
         Ok(())
     }

@@ -52,13 +52,21 @@ impl Violation {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
-        Self { invariant, expected: expected.into(), found: found.into() }
+        Self {
+            invariant,
+            expected: expected.into(),
+            found: found.into(),
+        }
     }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is broken\n  expected: {}\n     found: {}", self.invariant, self.expected, self.found)
+        write!(
+            f,
+            "{} is broken\n  expected: {}\n     found: {}",
+            self.invariant, self.expected, self.found
+        )
     }
 }
 

@@ -34,11 +34,17 @@ const NAME: &str = "P4, the standby holds a state the active once had";
 
 impl ReplicaWasReal {
     pub(super) fn new(workload: &dyn Workload) -> Self {
-        Self { groups: workload.groups(), seen: Vec::new(), shown: Default::default() }
+        Self {
+            groups: workload.groups(),
+            seen: Vec::new(),
+            shown: Default::default(),
+        }
     }
 
     fn check_unit(&mut self, unit: usize, world: &World) -> Result<(), Violation> {
-        let Some(stand) = world.units()[unit].stand() else { return Ok(()) };
+        let Some(stand) = world.units()[unit].stand() else {
+            return Ok(());
+        };
         let took_over = world.units()[unit].activated().is_some();
         if stand.active && !took_over || !stand.active && stand.holds == Term::ZERO {
             return Ok(());
@@ -46,7 +52,11 @@ impl ReplicaWasReal {
         world.view(unit, &mut self.seen);
         self.check_written(unit, world)?;
         if stand.active {
-            return if stand.complete { self.check_groups(unit, "at takeover") } else { Ok(()) };
+            return if stand.complete {
+                self.check_groups(unit, "at takeover")
+            } else {
+                Ok(())
+            };
         }
         self.check_order(unit, stand, world)?;
         if stand.state == RfState::StandbyHot {
@@ -56,10 +66,15 @@ impl ReplicaWasReal {
     }
 
     fn check_written(&self, unit: usize, world: &World) -> Result<(), Violation> {
-        let shown = self.seen.iter().enumerate().filter_map(|(r, seen)| Some((r, (*seen)?)));
+        let shown = self
+            .seen
+            .iter()
+            .enumerate()
+            .filter_map(|(r, seen)| Some((r, (*seen)?)));
         for (register, op) in shown.filter(|(_, op)| !op.is_corrupt()) {
             if !world.journal().was_put(register, op) {
-                let expected = format!("unit {unit} shows for register {register} what was put there");
+                let expected =
+                    format!("unit {unit} shows for register {register} what was put there");
                 return Err(Violation::new(NAME, expected, format!("it shows {op}")));
             }
         }
@@ -76,7 +91,11 @@ impl ReplicaWasReal {
             if seen.any(|seen| seen != first) {
                 let expected = format!("unit {unit}, {when}, shows transactions whole");
                 let shown: Vec<_> = group.iter().map(|r| (*r, self.seen[*r])).collect();
-                return Err(Violation::new(NAME, expected, format!("registers {shown:?}")));
+                return Err(Violation::new(
+                    NAME,
+                    expected,
+                    format!("registers {shown:?}"),
+                ));
             }
         }
         Ok(())
@@ -116,7 +135,11 @@ impl ReplicaWasReal {
                 }
                 _ => continue,
             };
-            return Err(Violation::new(NAME, expected, format!("unit {unit}: {found}")));
+            return Err(Violation::new(
+                NAME,
+                expected,
+                format!("unit {unit}: {found}"),
+            ));
         }
         if world.happened().lost_marks > 0 {
             let found = format!("an audit found {} lost", world.happened().lost_marks);
@@ -164,5 +187,7 @@ impl Invariant for ReplicaWasReal {
 
 fn is_corrupt(unit: usize, world: &World) -> bool {
     let registers = 0..world.workload().registers();
-    registers.into_iter().any(|r| world.workload().read(unit, r).is_some_and(Op::is_corrupt))
+    registers
+        .into_iter()
+        .any(|r| world.workload().read(unit, r).is_some_and(Op::is_corrupt))
 }
