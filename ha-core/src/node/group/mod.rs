@@ -392,7 +392,10 @@ impl Group {
             term: self.term,
             why,
         });
-        if to == RfState::StandbyColdBulk && !self.standby.is_asking() {
+        // From above the stream that failed asks again by itself; from below it is a new attempt,
+        // whatever became of the one before.
+        let again = from != RfState::StandbyHot || !self.standby.is_asking();
+        if to == RfState::StandbyColdBulk && again {
             self.request_sync(ctx);
         }
     }
