@@ -83,7 +83,7 @@ impl NodeConfig {
 }
 
 /// Windows that make sense: one part of a batch to a quarter of what a standby may stage.
-const WINDOW_RANGE: core::ops::RangeInclusive<usize> = 64 * 1024..=limits::MAX_STAGED_BYTES / 4;
+const WINDOW_RANGE: core::ops::RangeInclusive<usize> = 64 * 1024..=limits::MAX_WINDOW_BYTES;
 
 /// A redundancy group: clients that change roles together.
 pub struct GroupConfig {
