@@ -12,12 +12,24 @@
     reason = "a benchmark reads the clock, and waits for processes that it did not write"
 )]
 
+pub mod bulk;
+pub mod commit_under_bulk;
+pub mod commits;
+pub mod held;
 pub mod latency;
 pub mod loopback;
 pub mod machine;
+pub mod marks;
+pub mod memory;
+mod packet;
+pub mod pair;
+mod random;
 pub mod redis;
 pub mod report;
 pub mod suite;
+pub mod takeover;
+pub mod unit;
+pub mod updates;
 
 pub use latency::Samples;
 pub use report::{Aim, Report, Unit, Verdict};

@@ -11,6 +11,8 @@ use crate::suite::{BenchError, Context, Suite};
 
 /// Row: the time that the bytes of a full resync take over plain TCP.
 pub const BULK: &str = "loopback: bytes of a full resync, plain TCP";
+/// Row: the rate of that.
+pub const RATE: &str = "loopback: plain TCP";
 
 /// Plain TCP on loopback: the bytes of a full resync, and a small message there and back.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,12 +32,7 @@ impl Suite for Loopback {
         let seconds = best.as_secs_f64();
         report.row(BULK, seconds, Unit::Seconds, Aim::None);
         let rate = bytes as f64 / seconds / 1e6;
-        report.row(
-            "loopback: plain TCP",
-            rate,
-            Unit::MegabytesPerSecond,
-            Aim::None,
-        );
+        report.row(RATE, rate, Unit::MegabytesPerSecond, Aim::None);
 
         let mut samples = round_trips(context.round_trips)?;
         for (percentile, us) in samples.summary_us() {

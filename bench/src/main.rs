@@ -4,17 +4,37 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ha_bench::bulk::Bulk;
+use ha_bench::commit_under_bulk::CommitUnderBulk;
+use ha_bench::commits::Commits;
 use ha_bench::loopback::Loopback;
 use ha_bench::machine::Machine;
+use ha_bench::marks::Marks;
+use ha_bench::memory::Memory;
 use ha_bench::redis::Redis;
-use ha_bench::{BenchError, Context, Report, Suite};
+use ha_bench::takeover::Takeover;
+use ha_bench::updates::Updates;
+use ha_bench::{BenchError, Context, Report, Suite, pair};
 
 /// The suites of `core`, in the order in which they run: yardsticks first.
 fn core_suites() -> Vec<Box<dyn Suite>> {
-    vec![Box::new(Loopback), Box::new(Redis)]
+    vec![
+        Box::new(Loopback),
+        Box::new(Redis),
+        Box::new(Bulk),
+        Box::new(Updates),
+        Box::new(Commits),
+        Box::new(CommitUnderBulk),
+        Box::new(Takeover),
+        Box::new(Marks),
+        Box::new(Memory),
+    ]
 }
 
 fn main() -> ExitCode {
+    if let Some(result) = pair::serve(std::env::args().skip(1)) {
+        return exit(result);
+    }
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(text) => {
@@ -26,7 +46,11 @@ fn main() -> ExitCode {
         println!("{USAGE}");
         return ExitCode::SUCCESS;
     }
-    match run(&options) {
+    exit(run(&options))
+}
+
+fn exit(result: Result<(), BenchError>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ha-bench: {error}");

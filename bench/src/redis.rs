@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use self::resp::{Connection, encode};
 use self::server::Server;
+use crate::random::Random;
 use crate::report::{Aim, Report, Unit};
 use crate::suite::{BenchError, Context, Suite, wait_until};
 
@@ -153,33 +154,6 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
         .map(str::trim)
 }
 
-/// Xorshift: keys and values that do not compress, the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// Uniform below `bound`, to within 1 in 2^32.
-    fn below(&mut self, bound: u32) -> u32 {
-        (((self.next() >> 32) * u64::from(bound)) >> 32) as u32
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
-        }
-    }
-}
-
 const FILL_CHUNK: usize = 10_000;
 const POLL: Duration = Duration::from_millis(1);
 const RESYNC_BOUND: Duration = Duration::from_secs(120);
@@ -198,20 +172,6 @@ mod tests {
             "a longer name is another field"
         );
         assert_eq!(field(info, "link"), None);
-    }
-
-    #[test]
-    fn random_stays_below_its_bound_and_reaches_it() {
-        let mut random = Random::new(7);
-        let drawn: std::collections::BTreeSet<u32> = (0..1000).map(|_| random.below(10)).collect();
-        assert_eq!(
-            drawn.into_iter().collect::<Vec<_>>(),
-            (0..10).collect::<Vec<_>>()
-        );
-        let (mut a, mut b) = ([0; 13], [0; 13]);
-        random.fill(&mut a);
-        random.fill(&mut b);
-        assert_ne!(a, b);
     }
 
     #[test]

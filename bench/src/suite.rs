@@ -118,6 +118,14 @@ pub enum BenchError {
         /// The first line of the answer.
         reply: String,
     },
+    /// The library, or a unit of the pair, refused or failed.
+    #[error("{what}: {cause}")]
+    Failed {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        cause: String,
+    },
     /// A thread of the measure panicked.
     #[error("a thread of the measure panicked: {what}")]
     Thread {
@@ -131,6 +139,15 @@ impl BenchError {
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
+    }
+
+    /// For `map_err`: an error of the library while doing `what`.
+    pub fn failed<E: std::fmt::Display>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let what = what.into();
+        move |cause| Self::Failed {
+            what,
+            cause: cause.to_string(),
+        }
     }
 }
 

@@ -276,16 +276,17 @@ impl Handshakes {
                 Err(LinkError::lost("the handshake was given up")),
             ),
         };
-        // One that was pushed out is not in the list any more and was counted then.
-        let Some(index) = self.pending.iter().position(|p| p.task.id() == id) else {
-            return;
-        };
-        let Some(pending) = self.pending.remove(index) else {
-            return;
-        };
-        match result {
-            Ok(link) => desk.offer(link),
-            Err(error) => desk.fail(pending.remote, &error),
+        let index = self
+            .pending
+            .iter()
+            .position(|pending| pending.task.id() == id);
+        let pending = index.and_then(|index| self.pending.remove(index));
+        match (result, pending) {
+            // Even if it was pushed out at the very moment when it had finished.
+            (Ok(link), _) => desk.offer(link),
+            (Err(error), Some(pending)) => desk.fail(pending.remote, &error),
+            // It was pushed out, and counted then.
+            (Err(_), None) => {}
         }
     }
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::resp::{Connection, encode};
 use super::server::Server;
-use super::{POLL, Random, UPDATES, field, key};
+use super::{POLL, UPDATES, field, key};
+use crate::random::Random;
 use crate::report::{Aim, Report, Unit};
 use crate::suite::{BenchError, Context, wait_until};
 

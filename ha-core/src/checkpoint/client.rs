@@ -65,6 +65,12 @@ pub trait CheckpointClient: Send + Sync + 'static {
     /// Makes staged changes visible at once. A key that moves to another slot leaves the old one.
     fn apply(&self, staged: Staged);
 
+    /// The active is about to send a table of this size: entries, and one more than the highest
+    /// slot. Make room for them at once rather than bit by bit.
+    fn reserve(&self, entries: u32, slots: u32) {
+        let _ = (entries, slots);
+    }
+
     /// Drops all entries, removals and dirty marks: the unit lost the active role, or begins to
     /// take over the state of another active unit.
     fn flush(&self);

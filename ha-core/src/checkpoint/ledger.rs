@@ -65,6 +65,14 @@ impl Ledger {
         u32::try_from(self.rows.len()).unwrap_or(Slot::LIMIT)
     }
 
+    /// Makes room for slots below `bound`.
+    pub(crate) fn reserve(&mut self, bound: u32) {
+        self.rows
+            .reserve((bound as usize).saturating_sub(self.rows.len()));
+        self.stamps
+            .reserve((bound as usize).saturating_sub(self.stamps.len()));
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();

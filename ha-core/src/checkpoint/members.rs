@@ -113,6 +113,14 @@ impl Member {
         }
     }
 
+    pub(crate) fn size(&self) -> pb::ClientSize {
+        pb::ClientSize {
+            client: self.number(),
+            entries: u32::try_from(self.client.len()).unwrap_or(u32::MAX),
+            slots: self.client.slot_bound(),
+        }
+    }
+
     /// Collects marked slots; returns how many were written before the sink was full.
     pub(crate) fn encode(&mut self, slots: &[Slot], budget: Budget) -> usize {
         let client = Arc::clone(&self.client);

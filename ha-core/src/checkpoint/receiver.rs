@@ -241,6 +241,9 @@ impl Receiver {
                 applied: self.applied,
             });
         }
+        if begin.bulk != 0 {
+            reserve(&begin.sizes, members);
+        }
         if self.bulk.id != begin.bulk || begin.mode() == pb::SyncMode::Full {
             self.bulk = Bulk {
                 id: begin.bulk,
@@ -450,6 +453,21 @@ impl CheckedSection {
                 .map(|u| CheckedColumns::new(u, false))
                 .transpose()?,
         })
+    }
+}
+
+/// Makes room for what comes, once.
+fn reserve(sizes: &[pb::ClientSize], members: &mut Members) {
+    for size in sizes {
+        if let Some(index) = members.index_of_number(size.client) {
+            let (entries, slots) = (
+                size.entries.min(limits::MAX_RESERVED),
+                size.slots.min(limits::MAX_RESERVED),
+            );
+            let member = members.at_mut(index);
+            member.client.reserve(entries, slots);
+            member.ledger.reserve(slots);
+        }
     }
 }
 

@@ -152,7 +152,8 @@ fn exactly<const N: usize>(bytes: &[u8]) -> Result<[u8; N], DecodeError> {
     })
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
 

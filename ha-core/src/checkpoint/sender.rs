@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::bulk::{Bulk, CHUNK};
 use super::collect::Collector;
 use super::flight::{Flight, InFlight};
-use super::members::Members;
+use super::members::{Member, Members};
 use super::shared::Shared;
 use crate::id::{ClientId, LinkId, Slot, Term};
 use crate::sync::{CommitError, CommitSender, Committed};
@@ -185,10 +185,10 @@ impl Sender {
         } else {
             pb::SyncMode::Full
         };
-        Some(self.begin(mode))
+        Some(self.begin(mode, members))
     }
 
-    fn begin(&self, mode: pb::SyncMode) -> pb::SyncBegin {
+    fn begin(&self, mode: pb::SyncMode, members: &Members) -> pb::SyncBegin {
         pb::SyncBegin {
             group: self.group,
             sync: self.stream.as_ref().map_or(0, |stream| stream.sync),
@@ -198,6 +198,7 @@ impl Sender {
             bulk: self.bulk.as_ref().map_or(0, Bulk::id),
             base: self.flight.last(),
             lineage: self.lineage,
+            sizes: members.iter().map(Member::size).collect(),
             scattered: self.scattered,
         }
     }
@@ -330,7 +331,10 @@ impl Sender {
         let stream = self.stream.as_mut()?;
         let link = stream.link;
         if !self.collector.has_parts() && core::mem::take(&mut stream.announce) {
-            return Some((link, Body::SyncBegin(self.begin(pb::SyncMode::Delta))));
+            return Some((
+                link,
+                Body::SyncBegin(self.begin(pb::SyncMode::Delta, members)),
+            ));
         }
         let part = self.poll_part(members, now);
         part.or_else(|| self.poll_chunk(members))

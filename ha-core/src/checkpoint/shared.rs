@@ -270,7 +270,8 @@ impl Pending {
 /// Fewer touched slots than this are not worth sorting.
 const COMPACT_FROM: usize = 2048;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use core::time::Duration;
 
@@ -365,5 +366,72 @@ mod tests {
         let commit = shared.barrier().unwrap();
         drop(shared);
         assert_eq!(commit.wait(Duration::ZERO), Err(CommitError::Stopped));
+    }
+}
+
+#[cfg(test)]
+#[cfg(loom)]
+mod models {
+    use loom::sync::atomic::{AtomicU64, Ordering};
+    use loom::thread;
+
+    use super::*;
+    use crate::sync::shim::model;
+
+    fn transaction(shared: &Arc<Shared>, entries: &Arc<[AtomicU64; 2]>) -> thread::JoinHandle<()> {
+        let (shared, entries) = (shared.clone(), entries.clone());
+        thread::spawn(move || {
+            let Ok(mut t) = shared.transaction() else {
+                return;
+            };
+            for (slot, entry) in (0..).zip(entries.iter()) {
+                entry.store(1, Ordering::Relaxed);
+                t.touch(ClientId::new(1), Slot::new(slot));
+            }
+            drop(t.commit());
+        })
+    }
+
+    /// After a demotion and its flush nothing is written. Fails if `set_writable` does not take the
+    /// gate, or if `enter` looks at the role before it does.
+    #[test]
+    fn loom_a_transaction_does_not_straddle_a_change_of_role() {
+        model(|| {
+            let (shared, entries) = (Shared::new(CommitPolicy::Strict), Arc::default());
+            shared.set_writable(true);
+            let writer = transaction(&shared, &entries);
+            shared.set_writable(false);
+            entries
+                .iter()
+                .for_each(|entry| entry.store(0, Ordering::Relaxed));
+            writer.join().unwrap();
+            assert!(
+                entries
+                    .iter()
+                    .all(|entry| entry.load(Ordering::Relaxed) == 0)
+            );
+        });
+    }
+
+    /// The node sees a transaction whole or not at all. Fails if `collect` does not hold the gate,
+    /// or if a transaction lets it go between two entries.
+    #[test]
+    fn loom_a_transaction_is_collected_whole() {
+        model(|| {
+            let (shared, entries) = (Shared::new(CommitPolicy::Strict), Arc::default());
+            shared.set_writable(true);
+            let writer = transaction(&shared, &entries);
+            let mut gate = shared.collect();
+            let slots = gate.take_slots().len();
+            let commits = gate.take_commits();
+            let written: u64 = entries
+                .iter()
+                .map(|entry| entry.load(Ordering::Relaxed))
+                .sum();
+            assert_eq!((slots as u64, 2 * commits.len() as u64), (written, written));
+            drop(gate);
+            writer.join().unwrap();
+            drop(commits);
+        });
     }
 }

@@ -428,5 +428,6 @@ const VISIT_SLOTS: u32 = 256;
 /// A longer scratch buffer is not kept.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

@@ -303,6 +303,12 @@ impl Node {
         self.groups.get(&group).map(Group::shared)
     }
 
+    /// What this unit tells its peer of a group.
+    #[cfg(feature = "sim")]
+    pub(crate) fn group_status(&self, group: GroupId) -> Option<pb::GroupStatus> {
+        self.groups.get(&group).map(Group::status)
+    }
+
     /// A group's state.
     pub fn state(&self, group: GroupId) -> Option<RfState> {
         self.groups.get(&group).map(|group| group.facility.state())

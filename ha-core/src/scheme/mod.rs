@@ -102,6 +102,8 @@ pub struct PeerView {
     pub state: RfState,
     /// Whether it has decided on a role.
     pub decided: bool,
+    /// The highest term that it has seen. It refuses whatever carries a lower one.
+    pub seen: Term,
     /// The term of the active unit whose state the peer holds; zero if it holds none.
     pub holds: Term,
     /// Whether the state that the peer holds is whole.
@@ -121,9 +123,17 @@ pub struct Decision {
     pub role: Role,
     /// Why.
     pub reason: Reason,
-    /// Both units are active, this one keeps the role, and its term is not the higher one: it must
-    /// activate again, in place, with the term after the peer's.
+    /// This unit keeps the active role, but the peer has a higher term, as an active unit with the
+    /// weaker claim or from an activation that this unit never heard of, and refuses this unit's:
+    /// activate again, in place, with the term after it.
     pub raise_term: bool,
+}
+
+impl PeerView {
+    /// Whether the peer would refuse what carries `claim`'s term.
+    pub(crate) fn outdates(&self, claim: Option<Claim>) -> bool {
+        claim.is_some_and(|claim| self.seen > claim.term)
+    }
 }
 
 impl Decision {

@@ -30,6 +30,8 @@ use crate::time::Time;
 ///    maintenance mode, when it has been so for `hold`.
 /// 6. [`Claim::against`](crate::redundancy::Claim::against).
 ///
+/// An active unit whose peer has seen a higher term raises its own ([`Decision::raise_term`]).
+///
 /// A peer that resigned makes a standby active at once, unless it is in maintenance mode; what it
 /// holds is not asked, since the peer has closed its data path. An active unit in maintenance mode
 /// stays active.
@@ -129,10 +131,14 @@ impl PeerHealth {
             (Role::Undecided, Class::Active) => self.decide(Role::Standby, Reason::PeerActive),
             (Role::Standby, Class::Gone) => self.take_over(local),
             (Role::Standby, Class::Undecided | Class::Standby) => self.take_over_by_rank(local),
-            (Role::Active, Class::Standby) => self.hand_over(),
+            (Role::Active, Class::Standby) => {
+                self.outdated(local);
+                self.hand_over();
+            }
             (Role::Active, Class::Active) => self.contest(local),
+            (Role::Active, Class::Undecided) => self.outdated(local),
             (Role::Standby, Class::Unknown | Class::Active)
-            | (Role::Active, Class::Unknown | Class::Gone | Class::Undecided) => {}
+            | (Role::Active, Class::Unknown | Class::Gone) => {}
         }
         // A role that changed just now may have ended what the hold time ran for.
         let still = self.holds_still(class, local);
@@ -226,10 +232,19 @@ impl PeerHealth {
             return self.decide(Role::Standby, Reason::PeerActive);
         };
         match mine.against(&theirs) {
-            Verdict::Keep { raise_term } => self.decision.raise_term = raise_term,
+            Verdict::Keep { raise_term } => {
+                self.outdated(local);
+                self.decision.raise_term |= raise_term;
+            }
             Verdict::Yield => self.decide(Role::Standby, Reason::Claims),
             Verdict::Wait => {}
         }
+    }
+
+    /// The peer's term may be the higher one without a contest: it was active meanwhile.
+    fn outdated(&mut self, local: &LocalView) {
+        let Peer::Seen(peer) = self.peer else { return };
+        self.decision.raise_term = peer.outdates(local.claim);
     }
 
     const fn decide(&mut self, role: Role, reason: Reason) {

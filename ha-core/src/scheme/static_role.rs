@@ -33,13 +33,16 @@ impl Static {
     }
 
     fn contest(&mut self, peer: &PeerView, local: &LocalView) {
-        let (Some(mine), Some(theirs)) = (local.claim, peer.claim) else {
-            return;
-        };
-        match mine.against(&theirs) {
-            Verdict::Keep { raise_term } => self.decision.raise_term = raise_term,
-            Verdict::Yield => self.decision = Decision::new(Role::Standby, Reason::Claims),
-            Verdict::Wait => {}
+        let outdated = peer.outdates(local.claim);
+        let verdict = local
+            .claim
+            .zip(peer.claim)
+            .map(|(mine, theirs)| mine.against(&theirs));
+        match verdict {
+            None => self.decision.raise_term = outdated,
+            Some(Verdict::Keep { raise_term }) => self.decision.raise_term = raise_term || outdated,
+            Some(Verdict::Yield) => self.decision = Decision::new(Role::Standby, Reason::Claims),
+            Some(Verdict::Wait) => {}
         }
     }
 }

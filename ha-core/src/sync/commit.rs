@@ -203,7 +203,8 @@ const ROLE_LOST: u8 = 3;
 const STOPPED: u8 = 4;
 const TIMED_OUT: u8 = 5;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use core::pin::pin;
     use core::task::{Context, Poll, Waker};
@@ -259,5 +260,61 @@ mod tests {
         let (sender, commit) = Commit::new();
         drop(commit);
         sender.resolve(Ok(Committed::Replicated));
+    }
+}
+
+#[cfg(test)]
+#[cfg(loom)]
+mod models {
+    use core::pin::pin;
+    use core::task::{Context, Poll, Waker};
+    use core::time::Duration;
+    use std::sync::Arc;
+
+    use loom::sync::atomic::{AtomicU64, Ordering};
+    use loom::thread;
+
+    use super::{Commit, Committed};
+    use crate::sync::shim::{CountWakes, model};
+
+    const DONE: Result<Committed, super::CommitError> = Ok(Committed::Replicated);
+
+    /// A task that was told to wait is woken, and an outcome carries what was written before it.
+    /// Fails if `poll` does not look again after it left its waker, and if the compare-exchange in
+    /// `resolve` is relaxed.
+    #[test]
+    fn loom_a_waiting_task_is_woken() {
+        model(|| {
+            let (sender, commit) = Commit::new();
+            let (wakes, data) = (Arc::new(CountWakes::default()), Arc::new(AtomicU64::new(0)));
+            let resolver = thread::spawn({
+                let data = data.clone();
+                move || {
+                    data.store(1, Ordering::Relaxed);
+                    sender.resolve(DONE);
+                }
+            });
+            let (mut commit, waker) = (pin!(commit), Waker::from(wakes.clone()));
+            let mut cx = Context::from_waker(&waker);
+            let first = commit.as_mut().poll(&mut cx);
+            if first.is_ready() {
+                assert_eq!(data.load(Ordering::Relaxed), 1);
+            }
+            resolver.join().unwrap();
+            assert!(first.is_ready() || wakes.count() > 0);
+            assert_eq!(commit.as_mut().poll(&mut cx), Poll::Ready(DONE));
+        });
+    }
+
+    /// A thread that waits goes on: loom reports a deadlock otherwise. Fails if `wait` does not
+    /// look at the outcome under the lock before it sleeps.
+    #[test]
+    fn loom_a_waiting_thread_is_woken() {
+        model(|| {
+            let (sender, commit) = Commit::new();
+            let resolver = thread::spawn(move || sender.resolve(DONE));
+            assert_eq!(commit.wait(Duration::MAX), DONE);
+            resolver.join().unwrap();
+        });
     }
 }

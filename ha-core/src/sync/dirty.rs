@@ -461,5 +461,10 @@ const TOPS: usize = if cfg!(loom) {
 const STRIPES: usize = if cfg!(loom) { 1 } else { 8 };
 const CLEAR_CHUNK: usize = 4096;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
+
+#[cfg(test)]
+#[cfg(loom)]
+mod models;

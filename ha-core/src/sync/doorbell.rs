@@ -78,7 +78,8 @@ impl Default for Doorbell {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use core::task::{Context, Poll, Waker};
     use std::sync::Arc;
@@ -141,5 +142,68 @@ mod tests {
         ringers
             .into_iter()
             .for_each(|ringer| ringer.join().unwrap());
+    }
+}
+
+#[cfg(test)]
+#[cfg(loom)]
+mod models {
+    use core::task::{Context, Waker};
+    use std::sync::Arc;
+
+    use loom::sync::atomic::{AtomicU64, Ordering};
+    use loom::thread;
+
+    use super::Doorbell;
+    use crate::sync::shim::{CountWakes, model};
+
+    /// A listener that was told to wait is woken. Fails if `poll_rung` looks only once, before it
+    /// leaves its waker.
+    #[test]
+    fn loom_no_ring_is_lost() {
+        model(|| {
+            let (bell, wakes) = (Arc::new(Doorbell::new()), Arc::new(CountWakes::default()));
+            let ringer = thread::spawn({
+                let bell = bell.clone();
+                move || bell.ring()
+            });
+            let waker = Waker::from(wakes.clone());
+            let heard = bell.poll_rung(&Context::from_waker(&waker)).is_ready();
+            ringer.join().unwrap();
+            assert!(heard || wakes.count() > 0);
+        });
+    }
+
+    /// Who takes the last ring sees what was written before it. Fails if `ring` returns early when
+    /// a load says that the bell is rung already, and if the swap in `ring` is relaxed.
+    #[test]
+    fn loom_a_ring_carries_what_was_written() {
+        model(|| {
+            let (bell, data) = (Arc::new(Doorbell::new()), Arc::new(AtomicU64::new(0)));
+            let ringer = thread::spawn({
+                let (bell, data) = (bell.clone(), data.clone());
+                move || {
+                    for value in 1..=2 {
+                        data.store(value, Ordering::Relaxed);
+                        bell.ring();
+                    }
+                }
+            });
+            let mut seen = 0;
+            for _ in 0..2 {
+                if bell.take() {
+                    seen = data.load(Ordering::Relaxed);
+                    assert_ne!(seen, 0, "heard, but what was written is not there");
+                }
+            }
+            // The look may have come first: then a ring is still there.
+            if seen != 2 {
+                let ring_waits = {
+                    ringer.join().unwrap();
+                    bell.take()
+                };
+                assert!(ring_waits, "saw {seen}, and nothing rings for the rest");
+            }
+        });
     }
 }

@@ -32,7 +32,79 @@ mod model {
     use core::time::Duration;
     use std::sync::PoisonError;
 
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+    pub(crate) use loom::sync::atomic::Ordering;
+
+    /// loom's atomics, each beside a second one that every access touches.
+    ///
+    /// loom 0.7 reorders an access only against the last one to the same place. After "load, then
+    /// maybe write" by one thread that is its own load, and a load by another thread before is never
+    /// tried after the write: of some models it explores a single execution. Relaxed
+    /// read-modify-writes on the second place order nothing, but conflict each with each.
+    macro_rules! atomics {
+        ($($name:ident, $value:ty;)*) => {$(
+            #[derive(Debug)]
+            pub(crate) struct $name {
+                inner: loom::sync::atomic::$name,
+                turn: loom::sync::atomic::AtomicUsize,
+            }
+
+            #[allow(dead_code, reason = "not each type needs each operation")]
+            impl $name {
+                pub(crate) fn new(value: $value) -> Self {
+                    let turn = loom::sync::atomic::AtomicUsize::new(0);
+                    Self { inner: loom::sync::atomic::$name::new(value), turn }
+                }
+
+                fn turn(&self) -> &loom::sync::atomic::$name {
+                    self.turn.fetch_add(1, Ordering::Relaxed);
+                    &self.inner
+                }
+
+                pub(crate) fn load(&self, order: Ordering) -> $value {
+                    self.turn().load(order)
+                }
+
+                pub(crate) fn store(&self, value: $value, order: Ordering) {
+                    self.turn().store(value, order);
+                }
+
+                pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
+                    self.turn().swap(value, order)
+                }
+
+                pub(crate) fn compare_exchange(
+                    &self,
+                    current: $value,
+                    new: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    self.turn().compare_exchange(current, new, success, failure)
+                }
+
+                pub(crate) fn fetch_or(&self, value: $value, order: Ordering) -> $value {
+                    self.turn().fetch_or(value, order)
+                }
+
+                pub(crate) fn fetch_and(&self, value: $value, order: Ordering) -> $value {
+                    self.turn().fetch_and(value, order)
+                }
+            }
+        )*};
+    }
+
+    atomics! {
+        AtomicBool, bool;
+        AtomicU8, u8;
+        AtomicU32, u32;
+        AtomicU64, u64;
+    }
+
+    impl AtomicU32 {
+        pub(crate) fn fetch_add(&self, value: u32, order: Ordering) -> u32 {
+            self.turn().fetch_add(value, order)
+        }
+    }
 
     /// loom's mutex in the manner of parking_lot's.
     #[derive(Debug)]
@@ -49,6 +121,7 @@ mod model {
     }
 
     /// The option is empty only while the guard's thread waits.
+    #[derive(Debug)]
     pub(crate) struct MutexGuard<'a, T>(Option<loom::sync::MutexGuard<'a, T>>);
 
     impl<T> Deref for MutexGuard<'_, T> {
@@ -92,5 +165,36 @@ mod model {
             }
         }
         false
+    }
+}
+
+/// Explores a model with up to two preemptions, in which nearly all faults show.
+#[cfg(test)]
+#[cfg(loom)]
+pub(crate) fn model(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(run);
+}
+
+/// Counts how often it is woken.
+#[cfg(test)]
+#[cfg(loom)]
+#[derive(Default)]
+pub(crate) struct CountWakes(core::sync::atomic::AtomicUsize);
+
+#[cfg(test)]
+#[cfg(loom)]
+impl CountWakes {
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(core::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+#[cfg(loom)]
+impl std::task::Wake for CountWakes {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.fetch_add(1, core::sync::atomic::Ordering::SeqCst);
     }
 }

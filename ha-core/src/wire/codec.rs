@@ -151,7 +151,10 @@ fn check_body(body: &Body) -> Result<(), WireError> {
             )?;
             need("SyncRequest", "term", request.term.is_some())
         }
-        Body::SyncBegin(begin) => need("SyncBegin", "term", begin.term.is_some()),
+        Body::SyncBegin(begin) => {
+            check("sizes", begin.sizes.len(), limits::MAX_CLIENTS)?;
+            need("SyncBegin", "term", begin.term.is_some())
+        }
         Body::Batch(batch) => {
             check("sections", batch.sections.len(), limits::MAX_CLIENTS)?;
             check("digests", batch.digests.len(), limits::MAX_CLIENTS)?;

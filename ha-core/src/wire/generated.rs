@@ -137,7 +137,9 @@ pub struct GroupStatus {
     /// Whether the sender became active with everything that the active before it had replicated.
     #[prost(bool, tag = "5")]
     pub complete: bool,
-    /// How long the sender has held the active role, in milliseconds.
+    /// How long the sender had held the active role when it first saw the other unit active with
+    /// another lineage, in milliseconds; 0 if it has not. It does not grow afterwards, so that both
+    /// units compare the same two numbers.
     #[prost(uint64, tag = "6")]
     pub active_for_ms: u64,
     /// Whether the sender is in maintenance mode: it takes over only by command.
@@ -196,7 +198,7 @@ pub struct SyncRequest {
 }
 /// The active's answer to SyncRequest; the stream follows. Sent again within a stream when a bulk
 /// sync becomes necessary (more removals than it could remember).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SyncBegin {
     /// The group's id.
     #[prost(uint32, tag = "1")]
@@ -227,6 +229,22 @@ pub struct SyncBegin {
     /// state that the active once had.
     #[prost(bool, tag = "9")]
     pub scattered: bool,
+    /// How large each client's table is, so that the standby can make room once.
+    #[prost(message, repeated, tag = "10")]
+    pub sizes: ::prost::alloc::vec::Vec<ClientSize>,
+}
+/// The size of one client's table.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClientSize {
+    /// The client's id.
+    #[prost(uint32, tag = "1")]
+    pub client: u32,
+    /// Live entries.
+    #[prost(uint32, tag = "2")]
+    pub entries: u32,
+    /// One more than the highest slot in use.
+    #[prost(uint32, tag = "3")]
+    pub slots: u32,
 }
 /// Several entries in columns: gaps and lengths pack into a byte each, which a message for each
 /// entry would not.

@@ -11,6 +11,8 @@ pub const MAX_MESSAGE_BYTES: usize = 2 * 1024 * 1024;
 pub const MAX_ENTRIES: usize = 64 * 1024;
 /// Most bytes that the standby stages for the parts of one batch.
 pub const MAX_STAGED_BYTES: usize = 256 * 1024 * 1024;
+/// Most entries for which the standby makes room in advance; a table may grow beyond.
+pub const MAX_RESERVED: u32 = 4 * 1024 * 1024;
 /// Most bytes that a standby grants for batches, or for bulk chunks, in flight.
 pub const MAX_WINDOW_BYTES: usize = MAX_STAGED_BYTES / 4;
 /// Most groups that a unit hosts.

@@ -35,6 +35,7 @@ pub(crate) struct Pair {
     wire: VecDeque<(usize, LinkId, Lane, Bytes)>,
     next_link: u64,
     incarnations: u64,
+    bulk_left: usize,
     pub(crate) policy: CommitPolicy,
 }
 
@@ -47,6 +48,7 @@ impl Pair {
             wire: VecDeque::new(),
             next_link: 1,
             incarnations: 0,
+            bulk_left: usize::MAX,
             policy: CommitPolicy::Degrade,
         };
         pair.boot(0);
@@ -97,12 +99,27 @@ impl Pair {
     /// Breaks all links; what is in flight is lost.
     pub(crate) fn cut(&mut self) {
         self.wire.clear();
+        self.bulk_left = usize::MAX;
         for unit in self.units.iter_mut().flatten() {
             for (link, _) in std::mem::take(&mut unit.links) {
                 unit.node.handle_link_down(link, self.now);
             }
         }
         self.drain();
+    }
+
+    /// Breaks the oldest link; what is in flight on it is lost.
+    pub(crate) fn cut_one(&mut self) {
+        for unit in self.units.iter_mut().flatten() {
+            let (link, _) = unit.links.remove(0);
+            unit.node.handle_link_down(link, self.now);
+        }
+        self.drain();
+    }
+
+    /// Delivers that many more bulk chunks, then none until the links are cut.
+    pub(crate) fn stop_after_bulk_chunks(&mut self, chunks: usize) {
+        self.bulk_left = chunks;
     }
 
     /// The process is gone, and its links with it.
@@ -163,6 +180,12 @@ impl Pair {
             let Some((unit, link, lane, message)) = self.wire.pop_front() else {
                 return;
             };
+            if lane == Lane::Bulk && unit == 1 {
+                if self.bulk_left == 0 {
+                    continue;
+                }
+                self.bulk_left -= 1;
+            }
             if let Some(unit) = &mut self.units[unit] {
                 unit.node.handle_message(link, lane, message, self.now);
             }

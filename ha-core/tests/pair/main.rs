@@ -178,3 +178,125 @@ fn a_table_larger_than_the_window_is_sent_in_bulk() {
     assert!(stats.chunks > 50, "{stats:?}");
     assert!(stats.entries < 100, "bulk, not changes: {stats:?}");
 }
+
+#[test]
+fn a_transaction_larger_than_a_part_is_applied_whole() {
+    let mut pair = Pair::settled();
+    let commit = pair.unit(0).table.transaction(|t| {
+        for n in 0..10_000 {
+            t.insert(n, vec![9; 300]);
+        }
+    });
+    pair.run_for(Duration::from_millis(5));
+    assert_eq!(commit.unwrap().wait(LIMIT), Ok(Committed::Replicated));
+    assert_eq!(pair.unit(1).table.len(), 10_000);
+    assert_eq!(
+        pair.unit(0).node.stream_stats(GROUP).unwrap().batches,
+        2,
+        "complete, and this"
+    );
+}
+
+#[test]
+fn more_removals_than_can_be_remembered_cost_a_bulk_of_the_client() {
+    let mut pair = Pair::settled();
+    for n in 0..20_000 {
+        pair.unit(0).table.insert(n, vec![1; 100]).unwrap();
+    }
+    pair.run_for(Duration::from_millis(100));
+    assert_eq!(pair.unit(1).table.len(), 20_000);
+    for n in 0..20_000 {
+        pair.unit(0).table.remove(&n).unwrap();
+    }
+    pair.unit(0).table.insert(70_000, vec![2; 100]).unwrap();
+    pair.run_for(Duration::from_millis(30));
+    pair.run_until("hot", |pair| pair.state(1) == Some(RfState::StandbyHot));
+    pair.run_for(Duration::from_millis(30));
+    assert_eq!(pair.unit(1).table.len(), 1);
+    assert_eq!(pair.unit(1).node.stats(GROUP).unwrap().digest_mismatches, 0);
+}
+
+#[test]
+fn the_loss_of_one_of_two_links_is_not_the_loss_of_the_peer() {
+    let mut pair = Pair::settled();
+    pair.connect();
+    pair.run_for(Duration::from_millis(10));
+    pair.cut_one();
+    let commit = pair
+        .unit(0)
+        .table
+        .transaction(|t| t.insert(1, vec![1]))
+        .unwrap();
+    pair.run_for(Duration::from_millis(5));
+    assert_eq!(commit.wait(LIMIT), Ok(Committed::Replicated));
+    assert_eq!(pair.state(1), Some(RfState::StandbyHot));
+    let stats = pair.unit(0).node.stream_stats(GROUP).unwrap();
+    assert_eq!((stats.full_syncs, stats.delta_syncs), (1, 1));
+}
+
+#[test]
+fn a_unit_that_leaves_in_order_is_replaced_at_once() {
+    let mut pair = Pair::settled();
+    pair.unit(0).table.insert(1, vec![1]).unwrap();
+    pair.run_for(Duration::from_millis(20));
+    pair.unit(0).node.stop("test");
+    pair.run_for(Duration::from_millis(1));
+    assert_eq!(pair.state(1), Some(RfState::Active));
+    assert_eq!(pair.unit(1).table.len(), 1);
+}
+
+#[test]
+fn a_resync_by_command_ends_hot_with_equal_tables() {
+    let mut pair = Pair::settled();
+    for n in 0..5_000 {
+        pair.unit(0).table.insert(n, vec![3; 50]).unwrap();
+    }
+    pair.run_for(Duration::from_millis(50));
+    let now = pair.now;
+    pair.unit(1).node.resync(GROUP, None, now).unwrap();
+    assert_eq!(pair.state(1), Some(RfState::StandbyColdBulk));
+    pair.run_until("hot", |pair| pair.state(1) == Some(RfState::StandbyHot));
+    assert_eq!(pair.unit(1).table.len(), 5_000);
+    assert!(
+        pair.unit(0).node.resync(GROUP, None, now).is_err(),
+        "not on the active"
+    );
+}
+
+#[test]
+fn an_interrupted_bulk_sync_goes_on_where_it_was() {
+    let mut pair = Pair::new();
+    pair.crash(1);
+    pair.run_until("alone", |pair| pair.state(0) == Some(RfState::Active));
+    for n in 0..50_000 {
+        pair.unit(0).table.insert(n, vec![7; 300]).unwrap();
+    }
+    pair.boot(1);
+    pair.stop_after_bulk_chunks(40);
+    pair.connect();
+    pair.run_for(Duration::from_millis(300));
+    assert_eq!(pair.state(1), Some(RfState::StandbyColdBulk));
+    pair.cut();
+    pair.connect();
+    pair.run_until("hot", |pair| pair.state(1) == Some(RfState::StandbyHot));
+    assert_eq!(pair.unit(1).table.len(), 50_000);
+    let stats = pair.unit(0).node.stream_stats(GROUP).unwrap();
+    // The first full sync was with the unit that crashed.
+    assert_eq!(
+        (stats.full_syncs, stats.delta_syncs, stats.resumed_bulks),
+        (2, 1, 1)
+    );
+    assert!(stats.bulk_entries < 60_000, "{stats:?}");
+}
+
+#[test]
+fn a_barrier_waits_for_plain_writes() {
+    let mut pair = Pair::settled();
+    for n in 0..3_000 {
+        pair.unit(0).table.insert(n, vec![1; 100]).unwrap();
+    }
+    let barrier = pair.unit(0).table.barrier().unwrap();
+    pair.run_for(Duration::from_millis(2));
+    assert_eq!(barrier.wait(LIMIT), Ok(Committed::Replicated));
+    assert_eq!(pair.unit(1).table.len(), 3_000);
+}

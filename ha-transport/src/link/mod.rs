@@ -3,9 +3,6 @@
 mod queue;
 pub(crate) mod shared;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::sync::Arc;
 

@@ -3,7 +3,9 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use ha_core::checkpoint::{CheckpointClient, CommitPolicy, Shared};
+use ha_core::checkpoint::{
+    CheckpointClient, CommitPolicy, Shared, StateTable, TableKey, TableValue,
+};
 use ha_core::id::{GroupId, UnitId};
 use ha_core::node::{ConfigError, GroupConfig, Node as Core, NodeConfig};
 use ha_core::redundancy::KeepaliveConfig;
@@ -310,6 +312,12 @@ pub trait AsClient {
 impl<T: CheckpointClient> AsClient for Arc<T> {
     fn as_client(&self) -> Arc<dyn CheckpointClient> {
         Arc::clone(self) as Arc<dyn CheckpointClient>
+    }
+}
+
+impl<K: TableKey, V: TableValue> AsClient for StateTable<K, V> {
+    fn as_client(&self) -> Arc<dyn CheckpointClient> {
+        self.client()
     }
 }
 

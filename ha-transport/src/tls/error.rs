@@ -63,9 +63,13 @@ pub(crate) fn refused_by_peer(alert: AlertDescription) -> LinkError {
             "the peer expects another name, or cannot read this unit's certificate; its log says \
              which"
         }
+        A::HandshakeFailure => {
+            "most likely one unit pins raw keys and the other uses certificates: configure both \
+             alike"
+        }
         A::UnsupportedCertificate => {
-            "one unit pins raw keys and the other uses certificates, or this unit's certificate is \
-             not valid for TLS clients and servers"
+            "most likely one unit pins raw keys and the other uses certificates, or this unit's \
+             certificate is not valid for TLS clients and servers"
         }
         A::CertificateRequired => "the peer wants a certificate or key from this unit",
         A::ProtocolVersion => "the other end does not speak TLS 1.3",

@@ -271,7 +271,9 @@ fn refusal(error: webpki::Error) -> LinkError {
                 detail: ahead(seconds),
             };
         }
-        E::UnknownIssuer => "it was not issued by the configured authority",
+        E::UnknownIssuer | E::InvalidSignatureForPublicKey => {
+            "it was not issued by the configured authority"
+        }
         E::CertNotValidForName(_) => "it is for another name than the one configured for the peer",
         E::RequiredEkuNotFoundContext(_) => {
             "it must be valid for TLS servers and for TLS clients (extended key usage)"

@@ -11,20 +11,20 @@ use ha_transport::{Identity, PeerTrust};
 use ha_transport::{Lane, Link, LinkError, LinkLimits, LinkSender, Side, Transport, memory};
 
 /// The two ends of a path: `near` accepts, `far` dials. Made within a runtime.
-pub struct Pair {
-    pub near: Arc<dyn Transport>,
-    pub far: Arc<dyn Transport>,
+pub(crate) struct Pair {
+    pub(crate) near: Arc<dyn Transport>,
+    pub(crate) far: Arc<dyn Transport>,
 }
 
 impl Pair {
-    pub async fn link(&self) -> (Link, Link) {
+    pub(crate) async fn link(&self) -> (Link, Link) {
         let accepting = self.near.establish(Side::Accept);
         let dialling = self.far.establish(Side::Dial);
         tokio::try_join!(accepting, dialling).unwrap()
     }
 }
 
-pub fn memory(limits: LinkLimits) -> Pair {
+pub(crate) fn memory(limits: LinkLimits) -> Pair {
     let (near, far) = memory::pair(limits);
     Pair {
         near: Arc::new(near),
@@ -32,34 +32,30 @@ pub fn memory(limits: LinkLimits) -> Pair {
     }
 }
 
-#[cfg(feature = "tcp")]
-pub const ANY: std::net::SocketAddr =
-    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
-
-#[cfg(all(feature = "quic", not(feature = "tcp")))]
-pub const ANY: std::net::SocketAddr =
+#[cfg(any(feature = "tcp", feature = "quic"))]
+pub(crate) const ANY: std::net::SocketAddr =
     std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 #[cfg(any(feature = "tcp", feature = "quic"))]
-pub struct Unit {
-    pub identity: Identity,
+pub(crate) struct Unit {
+    pub(crate) identity: Identity,
 }
 
 #[cfg(any(feature = "tcp", feature = "quic"))]
 impl Unit {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self {
             identity: Identity::generate(name).unwrap(),
         }
     }
 
-    pub fn trust(&self) -> PeerTrust {
+    pub(crate) fn trust(&self) -> PeerTrust {
         PeerTrust::keys([self.identity.fingerprint()]).unwrap()
     }
 }
 
 #[cfg(feature = "tcp")]
-pub fn tcp(limits: LinkLimits) -> Pair {
+pub(crate) fn tcp(limits: LinkLimits) -> Pair {
     use ha_transport::Tcp;
     let (a, b) = (Unit::new("unit-0"), Unit::new("unit-1"));
     let near = Tcp::new(ANY, ANY, &a.identity, b.trust(), limits).unwrap();
@@ -72,7 +68,7 @@ pub fn tcp(limits: LinkLimits) -> Pair {
 }
 
 #[cfg(feature = "tcp")]
-pub fn tcp_plaintext(limits: LinkLimits) -> Pair {
+pub(crate) fn tcp_plaintext(limits: LinkLimits) -> Pair {
     use ha_transport::Tcp;
     let near = Tcp::insecure_plaintext(ANY, ANY, limits);
     let address = near.listen().unwrap();
@@ -84,7 +80,7 @@ pub fn tcp_plaintext(limits: LinkLimits) -> Pair {
 }
 
 #[cfg(feature = "quic")]
-pub fn quic(limits: LinkLimits) -> Pair {
+pub(crate) fn quic(limits: LinkLimits) -> Pair {
     use ha_transport::Quic;
     let (a, b) = (Unit::new("unit-0"), Unit::new("unit-1"));
     let near = Quic::new(ANY, ANY, &a.identity, b.trust(), limits).unwrap();
@@ -97,19 +93,19 @@ pub fn quic(limits: LinkLimits) -> Pair {
 }
 
 /// Fails instead of hanging.
-pub async fn bounded<T>(test: impl Future<Output = T>) -> T {
+pub(crate) async fn bounded<T>(test: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), test)
         .await
         .expect("the test hangs")
 }
 
 /// A message that shows where it is damaged.
-pub fn message(seed: usize, length: usize) -> Bytes {
+pub(crate) fn message(seed: usize, length: usize) -> Bytes {
     (0..length).map(|i| ((i + seed) * 31 % 251) as u8).collect()
 }
 
 /// Sends, waiting while the queue is full.
-pub async fn send(sender: &LinkSender, lane: Lane, message: Bytes) -> Result<(), LinkError> {
+pub(crate) async fn send(sender: &LinkSender, lane: Lane, message: Bytes) -> Result<(), LinkError> {
     loop {
         match sender.send(lane, message.clone()) {
             Err(LinkError::QueueFull { .. }) => tokio::task::yield_now().await,
@@ -119,11 +115,39 @@ pub async fn send(sender: &LinkSender, lane: Lane, message: Bytes) -> Result<(),
 }
 
 /// Waits for a condition.
-pub async fn until(condition: impl Fn() -> bool) {
+pub(crate) async fn until(condition: impl Fn() -> bool) {
     bounded(async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     })
     .await;
+}
+
+/// The right peer gets a link. On a machine under load an attempt may take longer than its limit;
+/// as in real life the peer tries again.
+pub(crate) async fn works(near: &dyn Transport, far: &dyn Transport) {
+    let accepting = async {
+        loop {
+            let mut link = near.establish(Side::Accept).await.unwrap();
+            if let Ok((_, message)) = link.receiver.recv().await {
+                return message;
+            }
+        }
+    };
+    let dialling = async {
+        loop {
+            if let Ok(link) = far.establish(Side::Dial).await {
+                let _ = link.sender.send(Lane::Control, "alive".into());
+                link.sender.ended().await;
+            }
+        }
+    };
+    let both = async {
+        tokio::select! {
+            message = accepting => assert_eq!(message, "alive"),
+            () = dialling => {}
+        }
+    };
+    bounded(both).await;
 }

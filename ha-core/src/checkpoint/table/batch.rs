@@ -127,24 +127,14 @@ impl<K: TableKey, V: TableValue> Staging<K, V> {
         if state.rows.len() + inserts <= limit {
             return Ok(());
         }
+        // Only the last write to a key counts.
         let ends: HashMap<&K, bool> = self.writes.iter().map(|(k, v)| (k, v.is_some())).collect();
-        let mut distinct: Vec<&K> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
-        distinct.extend(
-            self.writes
-                .iter()
-                .map(|(k, _)| k)
-                .filter(|k| seen.insert(*k)),
-        );
-        let is_there = |key: &&K| state.rows.get(key).is_some();
-        let added = distinct
-            .iter()
-            .filter(|k| ends[**k] && !is_there(k))
-            .count();
-        let gone = distinct
-            .iter()
-            .filter(|k| !ends[**k] && is_there(k))
-            .count();
+        let is_there = |key: &K| state.rows.get(key).is_some();
+        let (mut added, mut gone) = (0, 0);
+        for (key, stays) in ends {
+            added += usize::from(stays && !is_there(key));
+            gone += usize::from(!stays && is_there(key));
+        }
         if state.rows.len() + added > limit + gone {
             return Err(WriteError::Full { limit });
         }

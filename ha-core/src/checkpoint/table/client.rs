@@ -85,6 +85,13 @@ impl<K: TableKey, V: TableValue> CheckpointClient for Table<K, V> {
         self.dirty.ensure(state.rows.bound());
     }
 
+    fn reserve(&self, entries: u32, slots: u32) {
+        let mut state = self.rows.write();
+        let entries = (entries as usize).min(self.options.max_entries);
+        state.rows.reserve(entries);
+        self.dirty.ensure(slots);
+    }
+
     fn flush(&self) {
         let mut state = self.rows.write();
         let old = core::mem::replace(&mut state.rows, Rows::new());

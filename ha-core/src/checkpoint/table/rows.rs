@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::hash::RandomState;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as HashEntry;
 
 use crate::id::Slot;
 use crate::sync::shim::{AtomicBool, Ordering};
@@ -58,6 +59,17 @@ impl<K: Hash + Eq + Clone, V> Rows<K, V> {
         }
     }
 
+    /// Makes room in the index, so that growing to `entries` moves nothing.
+    pub(super) fn reserve(&mut self, entries: usize) {
+        // The hash spreads evenly but not exactly.
+        let each = entries / SHARDS + entries / SHARDS / 8;
+        let (index, chunks, hasher) = (&mut self.index, &self.chunks, &self.hasher);
+        for shard in index.iter_mut() {
+            let more = each.saturating_sub(shard.len());
+            shard.reserve(more, |slot| rehash(chunks, hasher, *slot));
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.live
     }
@@ -106,11 +118,7 @@ impl<K: Hash + Eq + Clone, V> Rows<K, V> {
     }
 
     fn key_at(&self, slot: u32) -> Option<&K> {
-        match self.at(slot) {
-            Entry::Vacant => None,
-            Entry::Removed(key) => Some(key),
-            Entry::Live(live) => Some(&live.key),
-        }
+        key_in(&self.chunks, slot)
     }
 }
 
@@ -212,11 +220,25 @@ impl<K: Hash + Eq + Clone, V> Rows<K, V> {
             self.set_value(slot, value);
             return;
         }
-        if let Some(old) = self.find(&key) {
-            self.vacate(old);
-        }
         self.vacate(slot);
-        self.install(slot, key, value);
+        let hash = self.hasher.hash_one(&key);
+        let (chunks, hasher) = (&self.chunks, &self.hasher);
+        // One probe says whether the key is elsewhere and makes its place in the index.
+        let entry = self.index[shard(hash)].entry(
+            hash,
+            |other| key_in(chunks, *other) == Some(&key),
+            |other| rehash(chunks, hasher, *other),
+        );
+        match entry {
+            HashEntry::Occupied(mut other) => {
+                let old = core::mem::replace(other.get_mut(), slot);
+                self.empty_row(old);
+            }
+            HashEntry::Vacant(place) => {
+                place.insert(slot);
+            }
+        }
+        self.fill_row(slot, key, value);
     }
 
     /// A new value for a live slot.
@@ -247,6 +269,11 @@ impl<K: Hash + Eq + Clone, V> Rows<K, V> {
         if let Ok(found) = self.index[shard(hash)].find_entry(hash, |other| *other == slot) {
             found.remove();
         }
+        self.empty_row(slot)
+    }
+
+    /// Empties a slot that the index does not name any more.
+    fn empty_row(&mut self, slot: u32) -> Option<Live<K, V>> {
         self.occupied.clear(slot);
         self.kept.remove(&slot);
         match core::mem::replace(self.row(slot), Entry::Vacant) {
@@ -265,6 +292,13 @@ impl<K: Hash + Eq + Clone, V> Rows<K, V> {
     /// Puts a new key into a vacant slot.
     fn install(&mut self, slot: u32, key: K, value: V) {
         let hash = self.hasher.hash_one(&key);
+        self.fill_row(slot, key, value);
+        let (chunks, hasher) = (&self.chunks, &self.hasher);
+        let again = |slot: &u32| rehash(chunks, hasher, *slot);
+        self.index[shard(hash)].insert_unique(hash, slot, again);
+    }
+
+    fn fill_row(&mut self, slot: u32, key: K, value: V) {
         *self.row(slot) = Entry::Live(Live {
             key,
             value,
@@ -272,13 +306,6 @@ impl<K: Hash + Eq + Clone, V> Rows<K, V> {
         });
         self.occupied.set(slot);
         self.live += 1;
-        let (chunks, hasher) = (&self.chunks, &self.hasher);
-        let rehash = |slot: &u32| match &chunks[*slot as usize / CHUNK][*slot as usize % CHUNK] {
-            Entry::Live(live) => hasher.hash_one(&live.key),
-            Entry::Removed(key) => hasher.hash_one(key),
-            Entry::Vacant => 0,
-        };
-        self.index[shard(hash)].insert_unique(hash, slot, rehash);
     }
 
     /// The row of a slot; its chunk is made if need be.
@@ -346,6 +373,21 @@ impl Occupied {
 struct Removals {
     slots: Vec<u32>,
     count: usize,
+}
+
+fn key_in<K, V>(chunks: &[Vec<Entry<K, V>>], slot: u32) -> Option<&K> {
+    match chunks
+        .get(slot as usize / CHUNK)?
+        .get(slot as usize % CHUNK)?
+    {
+        Entry::Vacant => None,
+        Entry::Removed(key) => Some(key),
+        Entry::Live(live) => Some(&live.key),
+    }
+}
+
+fn rehash<K: Hash, V>(chunks: &[Vec<Entry<K, V>>], hasher: &RandomState, slot: u32) -> u64 {
+    key_in(chunks, slot).map_or(0, |key| hasher.hash_one(key))
 }
 
 fn shard(hash: u64) -> usize {

@@ -179,15 +179,16 @@ impl Group {
         }
     }
 
-    /// Both units are active and this one keeps the role: its term must be the higher one.
+    /// This unit keeps the role, but the peer has seen a higher term: this one's must be higher
+    /// still, or the peer would refuse it.
     fn outbid(&mut self, ctx: &mut Context<'_>) {
         let Some(peer) = &self.peer else { return };
+        if peer.active {
+            self.stats.dual_active += 1;
+            let group = self.id;
+            ctx.event(Event::DualActive { group, kept: true });
+        }
         self.term = self.term.max(term_of(peer.term)).next(self.unit);
-        self.stats.dual_active += 1;
-        ctx.event(Event::DualActive {
-            group: self.id,
-            kept: true,
-        });
         self.new_sender(ctx);
         *ctx.status_due = true;
     }
@@ -345,6 +346,7 @@ fn peer_view(peer: &pb::GroupStatus, unit: crate::id::UnitId) -> PeerView {
         holds: term_of(peer.holds),
         holds_complete: peer.holds_complete,
         claim: peer.active.then_some(claim),
+        seen: term_of(peer.term),
         maintenance: peer.maintenance,
         priority: peer.priority,
     }

@@ -55,7 +55,8 @@ pub enum Answer {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum RfAction {
-    /// Tell a client of a state, and pass its answer to [`Facility::client_answered`].
+    /// Tell a client of a state, and pass its answer to
+    /// [`Facility::client_answered`](super::Facility::client_answered).
     Notify {
         /// Names the notification.
         token: NotificationToken,
