@@ -434,8 +434,11 @@ impl Sender {
 
     /// Commits that waited for a batch in which nothing was left to send.
     fn settle_empty(&mut self, batch: super::collect::Collected) {
+        let complete = self.is_complete();
         match self.flight.newest() {
             Some(last) => last.commits.extend(batch.commits),
+            // The standby may not even have heard yet that a sync began.
+            None if !complete => self.collector.hold(batch.commits),
             None => {
                 for commit in batch.commits {
                     commit.resolve(Ok(Committed::Replicated));
