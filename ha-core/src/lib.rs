@@ -6,6 +6,8 @@ pub mod id;
 pub mod node;
 pub mod redundancy;
 pub mod scheme;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod sync;
 pub mod time;
 pub mod wire;

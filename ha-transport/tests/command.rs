@@ -1,5 +1,9 @@
 //! The command that makes identities.
 #![cfg(any(feature = "tcp", feature = "quic"))]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, helpers included"
+)]
 
 use std::process::{Command, Output};
 

@@ -1,4 +1,8 @@
 //! What every transport promises.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, helpers included"
+)]
 
 mod support;
 

@@ -1,6 +1,10 @@
 //! Bad input and faults on real sockets. Each: a typed error that says the likely cause, a counter,
 //! and the right peer gets its link afterwards.
 #![cfg(any(feature = "tcp", feature = "quic"))]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, helpers included"
+)]
 
 mod support;
 

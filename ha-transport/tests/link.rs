@@ -1,4 +1,8 @@
 //! Links as such, over the memory transport.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, helpers included"
+)]
 
 mod support;
 

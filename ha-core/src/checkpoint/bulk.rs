@@ -80,9 +80,11 @@ impl Bulk {
     pub(crate) fn read(&mut self, members: &mut Members, after: u64) -> Option<pb::BulkChunk> {
         let (place, from) = self.at;
         let member = members.at_mut(*self.clients.get(place)?);
+        member.ledger.begin_chunk(from);
         let next = member.encode_range(from, member.client.slot_bound(), CHUNK);
         let done = next >= member.client.slot_bound();
         let to = if done { Slot::LIMIT } else { next };
+        member.ledger.end_chunk(to);
         let bytes = member.builder.bytes();
         let chunk = pb::BulkChunk {
             bulk: self.id,

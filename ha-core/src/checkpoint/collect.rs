@@ -108,7 +108,7 @@ impl Collector {
     pub(crate) fn has_work(&self) -> bool {
         self.forced
             || !self.parts.is_empty()
-            || !self.barriers.is_empty()
+            || self.barriers.iter().any(|barrier| !barrier.is_passed())
             || self.plans.iter().any(|plan| plan.wanted || plan.passing)
     }
 
@@ -139,12 +139,14 @@ impl Collector {
             .collect()
     }
 
-    /// Collects one batch of about `room` bytes at most, transactions aside.
+    /// Collects one batch of about `room` bytes at most, transactions aside. With `hold` barriers go
+    /// on waiting: a bulk sync carries what was marked before it began.
     pub(crate) fn collect(
         &mut self,
         members: &mut Members,
         shared: &Shared,
         room: usize,
+        hold: bool,
         now: Time,
     ) -> Collected {
         let mut batch = Collected {
@@ -170,7 +172,9 @@ impl Collector {
         }
         drop(gate);
         self.close_part(members, &mut batch);
-        self.pass_barriers(&mut batch);
+        if !hold {
+            self.pass_barriers(&mut batch);
+        }
         batch
     }
 
@@ -255,7 +259,7 @@ impl Collector {
         now: Time,
         batch: &mut Collected,
     ) {
-        let all = !self.barriers.is_empty();
+        let all = self.barriers.iter().any(|barrier| !barrier.is_passed());
         let mut left = Budget {
             bytes: room.min(PART.bytes),
             entries: PART.entries,

@@ -496,3 +496,6 @@ impl Ends {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -11,6 +11,8 @@ use crate::time::Time;
 pub(crate) struct Flight {
     batches: VecDeque<InFlight>,
     bytes: usize,
+    /// The newest batch that was acknowledged: the standby may stand anywhere from here to `last`.
+    settled: u64,
     /// The newest batch ever collected.
     last: u64,
 }
@@ -56,17 +58,14 @@ impl Flight {
         self.batches.push_back(batch);
     }
 
-    /// Whether the batches after `applied` are all still known here.
+    /// Whether all that changed after `applied` is in flight here, or was when it got lost.
     pub(crate) fn covers(&self, applied: u64) -> bool {
-        let settled = self
-            .batches
-            .front()
-            .map_or(self.last, |first| first.number - 1);
-        (settled..=self.last).contains(&applied)
+        (self.settled..=self.last).contains(&applied)
     }
 
     /// Removes the batches up to `applied`.
     pub(crate) fn settle(&mut self, applied: u64) -> Vec<InFlight> {
+        self.settled = self.settled.max(applied.min(self.last));
         let settled = self
             .batches
             .partition_point(|batch| batch.number <= applied);
@@ -83,6 +82,12 @@ impl Flight {
 
     /// After losing all in flight: numbers go on after `applied`.
     pub(crate) fn rewind(&mut self, applied: u64) {
-        self.last = applied;
+        (self.settled, self.last) = (applied, applied);
+    }
+
+    /// The standby begins anew with what follows.
+    pub(crate) fn restart(&mut self) -> Vec<InFlight> {
+        self.settled = self.last;
+        self.take_all()
     }
 }

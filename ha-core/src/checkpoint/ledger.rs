@@ -16,6 +16,8 @@ pub(crate) struct Ledger {
     sum: u64,
     entries: u32,
     audit: Audit,
+    /// Where a bulk sync's reading goes on.
+    swept: u32,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -31,8 +33,8 @@ enum Known {
     /// Nothing: a put is due.
     #[default]
     No,
-    /// A bulk chunk with it is on its way: until it is acknowledged a put is due, for the lane of
-    /// changes may be faster.
+    /// A bulk chunk with it, or without it, is on its way: until it is acknowledged a put or a
+    /// removal is due, for the lane of changes may be faster.
     InFlight,
     /// The key: an update is enough.
     Yes,
@@ -90,9 +92,41 @@ impl Ledger {
         self.set(slot, key, value, Known::Yes);
     }
 
-    /// The active: an entry goes into a bulk chunk.
+    /// The active: all is sent again in bulk, because the standby may hold anything. Until then an
+    /// entry needs its key, and a removal must be sent even so: commits wait for it.
+    pub(crate) fn doubt(&mut self) {
+        for row in self.rows.iter_mut().filter(|row| row.known != Known::No) {
+            row.known = Known::Lost;
+        }
+    }
+
+    /// The active: a bulk chunk from this slot on is read.
+    pub(crate) fn begin_chunk(&mut self, from: u32) {
+        self.swept = from;
+    }
+
+    /// The active: a bulk chunk up to below this slot was read; the standby drops whatever it holds
+    /// in its range beyond the entries of the chunk.
+    pub(crate) fn end_chunk(&mut self, to: u32) {
+        let (from, to) = (self.swept as usize, to.min(self.bound()) as usize);
+        self.swept = self.swept.max(u32::try_from(to).unwrap_or(Slot::LIMIT));
+        for row in self.rows.get_mut(from..to).unwrap_or_default() {
+            if row.is_live() {
+                self.sum = self.sum.wrapping_sub(row.hash());
+                self.entries -= 1;
+            }
+            if row.known != Known::No {
+                *row = Row::default();
+                row.known = Known::InFlight;
+            }
+        }
+    }
+
+    /// The active: an entry goes into a bulk chunk, in slot order.
     #[inline]
     pub(crate) fn sent_in_bulk(&mut self, slot: Slot, key: &[u8], value: &[u8]) {
+        self.end_chunk(slot.index());
+        self.swept = self.swept.max(slot.index() + 1);
         let known = if self.is_announced(slot) {
             Known::Yes
         } else {
@@ -106,7 +140,7 @@ impl Ledger {
         let to = to.min(self.bound()) as usize;
         for row in self.rows.get_mut(from as usize..to).unwrap_or_default() {
             if row.known == Known::InFlight {
-                row.known = Known::Yes;
+                row.known = if row.is_live() { Known::Yes } else { Known::No };
             }
         }
     }
@@ -259,3 +293,6 @@ fn key_hash(slot: Slot, key: &[u8]) -> u64 {
 fn value_hash(slot: Slot, value: &[u8]) -> u64 {
     xxh3_64_with_seed(value, !u64::from(slot.index()))
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -27,3 +27,6 @@ pub use table::{
 pub(crate) use members::Members;
 pub(crate) use receiver::{Applied, Holds, Receiver};
 pub(crate) use sender::Sender;
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -68,6 +68,8 @@ struct Bulk {
 
 struct StagedBatch {
     number: u64,
+    /// The part that is due.
+    part: u32,
     sections: Vec<CheckedSection>,
     bytes: usize,
 }
@@ -105,6 +107,14 @@ pub enum StreamError {
         expected: u64,
         /// The batch that arrived.
         got: u64,
+    },
+    /// A part of a batch is missing or repeated.
+    #[error("part {got} of a batch arrived where {expected} was due")]
+    PartOrder {
+        /// The part that was due.
+        expected: u32,
+        /// The part that arrived.
+        got: u32,
     },
     /// A bulk chunk is missing or repeated.
     #[error("bulk chunk {got} arrived where {expected} was due")]
@@ -240,7 +250,7 @@ impl Receiver {
                 ..Bulk::default()
             };
         }
-        let complete = self.holds.complete && begin.bulk == 0;
+        let complete = self.holds.complete && begin.bulk == 0 && !begin.scattered;
         self.holds = Holds {
             term,
             incarnation: begin.incarnation,
@@ -254,17 +264,17 @@ impl Receiver {
     /// A part of a batch arrived.
     pub(crate) fn batch(
         &mut self,
-        batch: pb::Batch,
+        mut batch: pb::Batch,
         members: &mut Members,
     ) -> Result<Applied, StreamError> {
-        let expected = self.applied + 1;
+        let expected = self.applied.saturating_add(1);
         if batch.number != expected {
             return Err(StreamError::Order {
                 expected,
                 got: batch.number,
             });
         }
-        self.stage(batch.number, batch.sections, members)?;
+        self.stage(&mut batch, members)?;
         if batch.more {
             return Ok(Applied::default());
         }
@@ -286,7 +296,7 @@ impl Receiver {
         chunk: pb::BulkChunk,
         members: &mut Members,
     ) -> Result<Applied, StreamError> {
-        if chunk.bulk != self.bulk.id {
+        if !self.in_bulk() || chunk.bulk != self.bulk.id {
             return Ok(Applied::default());
         }
         let expected = self.bulk.next + self.bulk.waiting.len() as u64;
@@ -330,18 +340,21 @@ impl Receiver {
         }
     }
 
-    fn stage(
-        &mut self,
-        number: u64,
-        sections: Vec<pb::Section>,
-        members: &Members,
-    ) -> Result<(), StreamError> {
+    fn stage(&mut self, batch: &mut pb::Batch, members: &Members) -> Result<(), StreamError> {
         let staged = self.staged.get_or_insert(StagedBatch {
-            number,
+            number: batch.number,
+            part: 0,
             sections: Vec::new(),
             bytes: 0,
         });
-        for section in sections {
+        if batch.part != staged.part {
+            return Err(StreamError::PartOrder {
+                expected: staged.part,
+                got: batch.part,
+            });
+        }
+        staged.part = staged.part.saturating_add(1);
+        for section in core::mem::take(&mut batch.sections) {
             staged.bytes += section_bytes(&section);
             if staged.bytes > limits::MAX_STAGED_BYTES {
                 let error = LimitError::new("staged batch", staged.bytes, limits::MAX_STAGED_BYTES);
@@ -427,9 +440,7 @@ impl CheckedSection {
                 .updates
                 .as_ref()
                 .map_or(0, |updates| updates.slot_gap.len());
-        if entries > limits::MAX_ENTRIES {
-            return Err(LimitError::new("entries", entries, limits::MAX_ENTRIES).into());
-        }
+        check_entries(entries)?;
         Ok(Self {
             index,
             removed: slots_of(&section.removed_gap)?,
@@ -508,7 +519,9 @@ fn apply_chunk(chunk: pb::BulkChunk, members: &mut Members) -> Result<u64, Strea
         .ok_or(StreamError::UnknownClient {
             client: chunk.client,
         })?;
-    let mut puts = CheckedColumns::new(chunk.entries.unwrap_or_default(), true)?;
+    let entries = chunk.entries.unwrap_or_default();
+    check_entries(entries.slot_gap.len())?;
+    let mut puts = CheckedColumns::new(entries, true)?;
     let ledger = &members.at(index).ledger;
     let removed = stale_in(ledger, chunk.from, chunk.to, chunk.after, &puts.slots);
     puts.retain(|slot| ledger.stamp_of(slot) <= chunk.after);
@@ -539,17 +552,26 @@ fn stale_in(
         .collect()
 }
 
-fn section_bytes(section: &pb::Section) -> usize {
-    let columns = |c: &Option<pb::Columns>| {
-        c.as_ref()
-            .map_or(0, |c| c.keys.len() + c.values.len() + 12 * c.slot_gap.len())
-    };
-    columns(&section.puts) + columns(&section.updates) + 4 * section.removed_gap.len()
+fn check_entries(entries: usize) -> Result<(), LimitError> {
+    if entries > limits::MAX_ENTRIES {
+        return Err(LimitError::new("entries", entries, limits::MAX_ENTRIES));
+    }
+    Ok(())
 }
 
+/// What a section costs while it is staged; never 0, for their number must be bounded too.
+fn section_bytes(section: &pb::Section) -> usize {
+    size_of::<CheckedSection>()
+        + columns_bytes(section.puts.as_ref())
+        + columns_bytes(section.updates.as_ref())
+        + 4 * section.removed_gap.len()
+}
+
+/// What a chunk costs while it waits; never 0.
 fn chunk_bytes(chunk: &pb::BulkChunk) -> usize {
-    chunk
-        .entries
-        .as_ref()
-        .map_or(0, |c| c.keys.len() + c.values.len() + 12 * c.slot_gap.len())
+    size_of::<pb::BulkChunk>() + columns_bytes(chunk.entries.as_ref())
+}
+
+fn columns_bytes(columns: Option<&pb::Columns>) -> usize {
+    columns.map_or(0, |c| c.keys.len() + c.values.len() + 12 * c.slot_gap.len())
 }

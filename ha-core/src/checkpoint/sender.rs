@@ -20,7 +20,7 @@ use super::shared::Shared;
 use crate::id::{ClientId, LinkId, Slot, Term};
 use crate::sync::{CommitError, CommitSender, Committed};
 use crate::time::Time;
-use crate::wire::{Body, pb};
+use crate::wire::{Body, limits, pb};
 
 /// The sending half of a group's checkpoint facility; exists while the unit is active.
 pub(crate) struct Sender {
@@ -33,6 +33,11 @@ pub(crate) struct Sender {
     flight: Flight,
     /// Whose acknowledgements `flight` counts: the incarnation of the standby's process.
     standby: Option<u64>,
+    /// The newest sync that this process of the standby asked for.
+    asked: u64,
+    /// Transactions were forgotten while no standby was there: what belonged together may arrive in
+    /// pieces until it has caught up.
+    scattered: bool,
     stream: Option<Stream>,
     bulk: Option<Bulk>,
     bulk_ids: u64,
@@ -101,6 +106,8 @@ impl Sender {
             collector: Collector::new(members, now),
             flight: Flight::default(),
             standby: None,
+            asked: 0,
+            scattered: false,
             stream: None,
             bulk: None,
             bulk_ids: 0,
@@ -144,26 +151,30 @@ impl Sender {
         [(self.flight.bytes(), windows.0), (bulk, windows.1)]
     }
 
-    /// The standby asks for the stream; `standby` is the incarnation of its process.
+    /// The standby asks for the stream; `standby` is the incarnation of its process. `None` if it
+    /// asked for a later one already: links do not keep order among each other.
     pub(crate) fn start(
         &mut self,
         request: &pb::SyncRequest,
         link: LinkId,
         standby: u64,
         members: &mut Members,
-    ) -> Body {
+    ) -> Option<pb::SyncBegin> {
+        if self.standby == Some(standby) && request.sync <= self.asked {
+            return None;
+        }
         let resumable = self.can_resume(request, standby);
         if resumable {
             self.resume(request, members);
         } else {
             self.restart(members);
         }
-        self.standby = Some(standby);
+        (self.standby, self.asked) = (Some(standby), request.sync);
         self.stream = Some(Stream {
             sync: request.sync,
             link,
-            changes_window: usize::try_from(request.changes_window_bytes).unwrap_or(usize::MAX),
-            bulk_window: usize::try_from(request.bulk_window_bytes).unwrap_or(usize::MAX),
+            changes_window: window(request.changes_window_bytes),
+            bulk_window: window(request.bulk_window_bytes),
             catching_up: true,
             complete: false,
             announce: false,
@@ -174,7 +185,7 @@ impl Sender {
         } else {
             pb::SyncMode::Full
         };
-        Body::SyncBegin(self.begin(mode, members))
+        Some(self.begin(mode, members))
     }
 
     fn begin(&self, mode: pb::SyncMode, members: &Members) -> pb::SyncBegin {
@@ -188,6 +199,7 @@ impl Sender {
             base: self.flight.last(),
             lineage: self.lineage,
             sizes: members.iter().map(Member::size).collect(),
+            scattered: self.scattered,
         }
     }
 
@@ -203,11 +215,12 @@ impl Sender {
         let mut commits = Vec::new();
         for batch in self.flight.take_all() {
             mark_lost(&batch, members);
+            self.scattered |= batch.transactions;
             commits.extend(batch.commits);
         }
         commits.extend(self.collector.take_barriers());
         let mut gate = self.shared.collect();
-        gate.take_slots();
+        self.scattered |= !gate.take_slots().is_empty();
         commits.extend(gate.take_commits());
         commits.extend(gate.take_barriers());
         drop(gate);
@@ -217,7 +230,7 @@ impl Sender {
     /// No standby is there: commits need not wait, if the policy says so.
     pub(crate) fn settle_alone(&mut self) {
         let mut gate = self.shared.collect();
-        gate.take_slots();
+        self.scattered |= !gate.take_slots().is_empty();
         let mut commits = gate.take_commits();
         commits.extend(gate.take_barriers());
         drop(gate);
@@ -367,7 +380,10 @@ impl Sender {
             return None;
         }
         let number = self.flight.last() + 1;
-        let mut batch = self.collector.collect(members, &self.shared, room, now);
+        let hold = self.bulk.is_some();
+        let mut batch = self
+            .collector
+            .collect(members, &self.shared, room, hold, now);
         let caught_up = completes && self.collector.pass_is_done();
         let stable = caught_up || self.is_complete();
         if batch.is_empty() && !caught_up && !(stable && batch.forced) {
@@ -376,6 +392,7 @@ impl Sender {
         }
         if caught_up && let Some(stream) = &mut self.stream {
             (stream.catching_up, stream.complete) = (false, true);
+            self.scattered = false;
         }
         let digests = match (stable, caught_up || batch.forced) {
             (false, _) => Vec::new(),
@@ -508,7 +525,7 @@ impl Sender {
             clients.dedup();
         }
         for index in &clients {
-            members.at_mut(*index).ledger.clear();
+            members.at_mut(*index).ledger.doubt();
         }
         self.begin_bulk(clients);
         true
@@ -517,17 +534,19 @@ impl Sender {
     /// Everything anew: the standby drops what it holds, marks are void, all is read in bulk.
     fn restart(&mut self, members: &mut Members) {
         self.stats.full_syncs += 1;
-        let lost = self.flight.take_all();
+        self.scattered = false;
+        let lost = self.flight.restart();
         self.collector.forget_parts();
         let commits = lost.into_iter().flat_map(|batch| batch.commits).collect();
         self.shared.put_back(Vec::new(), commits);
         let mut gate = self.shared.collect();
         for member in members.iter_mut() {
             member.ledger.clear();
+            // The marks go while no removal is remembered: one without a mark would never be.
             member.client.track_removals(false);
-            member.client.track_removals(true);
             member.client.take_removals_overflow();
             member.client.dirty().clear();
+            member.client.track_removals(true);
         }
         // What open transactions touched must still go out in one batch.
         let slots = gate.take_slots();
@@ -545,6 +564,13 @@ impl Sender {
         self.bulk_ids += 1;
         self.bulk = Some(Bulk::new(self.bulk_ids, clients));
     }
+}
+
+/// What the standby granted, at most what any standby may grant: it bounds this unit's memory too.
+fn window(bytes: u64) -> usize {
+    usize::try_from(bytes).map_or(limits::MAX_WINDOW_BYTES, |bytes| {
+        bytes.min(limits::MAX_WINDOW_BYTES)
+    })
 }
 
 /// Below this much credit a batch waits for more.

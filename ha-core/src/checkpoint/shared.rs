@@ -138,8 +138,9 @@ impl Shared {
         }
     }
 
-    /// The node: a batch was lost; its slots must go out again, all in one batch, and its commits
-    /// wait for that.
+    /// The node: a batch was lost; its slots must go out again, all in one batch. Its commits wait
+    /// like barriers, until all that is marked now is replicated: what a commit waits for may have
+    /// been in any of the batches that were lost.
     pub(crate) fn put_back(
         &self,
         slots: impl IntoIterator<Item = (ClientId, Slot)>,
@@ -147,7 +148,7 @@ impl Shared {
     ) {
         let mut pending = self.gate.lock();
         pending.touch_all(slots);
-        pending.commits.extend(commits);
+        pending.barriers.extend(commits);
     }
 
     /// The node: there is no standby for these commits to wait for.

@@ -303,6 +303,12 @@ impl Node {
         self.groups.get(&group).map(Group::shared)
     }
 
+    /// What this unit tells its peer of a group.
+    #[cfg(feature = "sim")]
+    pub(crate) fn group_status(&self, group: GroupId) -> Option<pb::GroupStatus> {
+        self.groups.get(&group).map(Group::status)
+    }
+
     /// A group's state.
     pub fn state(&self, group: GroupId) -> Option<RfState> {
         self.groups.get(&group).map(|group| group.facility.state())
@@ -384,7 +390,10 @@ impl Node {
             return self.handle_hello(link, hello, now);
         }
         match body {
-            Body::Reject(reject) => self.close(link, CloseReason::Refused(reject.text)),
+            Body::Reject(reject) => {
+                self.close(link, CloseReason::Refused(reject.text));
+                self.each_group(now, |group, ctx| group.handle_link_down(link, ctx));
+            }
             _ if !self.peer.is_ready(link) => self.refuse(link, CloseReason::NoHello, now),
             Body::Goodbye(goodbye) => self.handle_goodbye(goodbye.text, now),
             body => {

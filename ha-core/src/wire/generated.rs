@@ -224,8 +224,13 @@ pub struct SyncBegin {
     /// Lineage of the active's state.
     #[prost(fixed64, tag = "8")]
     pub lineage: u64,
+    /// Whether transactions may arrive in pieces until the batch marked `complete`: the active does
+    /// not remember what belonged together while it had no standby. Until then the standby holds no
+    /// state that the active once had.
+    #[prost(bool, tag = "9")]
+    pub scattered: bool,
     /// How large each client's table is, so that the standby can make room once.
-    #[prost(message, repeated, tag = "9")]
+    #[prost(message, repeated, tag = "10")]
     pub sizes: ::prost::alloc::vec::Vec<ClientSize>,
 }
 /// The size of one client's table.

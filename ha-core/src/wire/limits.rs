@@ -13,6 +13,8 @@ pub const MAX_ENTRIES: usize = 64 * 1024;
 pub const MAX_STAGED_BYTES: usize = 256 * 1024 * 1024;
 /// Most entries for which the standby makes room in advance; a table may grow beyond.
 pub const MAX_RESERVED: u32 = 4 * 1024 * 1024;
+/// Most bytes that a standby grants for batches, or for bulk chunks, in flight.
+pub const MAX_WINDOW_BYTES: usize = MAX_STAGED_BYTES / 4;
 /// Most groups that a unit hosts.
 pub const MAX_GROUPS: usize = 64;
 /// Most clients of a group.

@@ -107,8 +107,10 @@ fn config_error(error: impl ToString) -> LinkError {
 }
 
 const LANES: u8 = 3;
-/// Largest UDP payload that path MTU discovery looks for: a jumbo frame.
-const MAX_UDP_PAYLOAD_BYTES: u16 = 8952;
+/// Largest UDP payload that path MTU discovery looks for. quinn hands ten packets to the kernel in
+/// one call, and all ten are lost, silently, if together they exceed the 65507 bytes that UDP
+/// carries.
+const MAX_UDP_PAYLOAD_BYTES: u16 = 6500;
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Most bytes of a lane on their way. More would help on long paths; on short ones it would be a
 /// queue in which commits and keepalives wait.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ha_transport::{Lane, Quic, Side, Transport};
+use ha_transport::{Quic, Side, Transport};
 use tokio::net::UdpSocket;
 
 use super::support::{self, ANY, Unit, until};

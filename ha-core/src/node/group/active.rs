@@ -149,21 +149,20 @@ impl Group {
             *ctx.status_due = true;
             return;
         }
-        let begin = sender.start(request, link, peer, &mut self.members);
+        let Some(begin) = sender.start(request, link, peer, &mut self.members) else {
+            return;
+        };
         if self.planted.no_tombstones {
             self.members
                 .iter()
                 .for_each(|member| member.client.track_removals(false));
         }
-        if let Body::SyncBegin(begin) = &begin {
-            let full = begin.mode() == pb::SyncMode::Full;
-            ctx.event(Event::SyncBegan {
-                group: self.id,
-                full,
-                bulk: begin.bulk != 0,
-            });
-        }
-        ctx.send(link, begin);
+        ctx.event(Event::SyncBegan {
+            group: self.id,
+            full: begin.mode() == pb::SyncMode::Full,
+            bulk: begin.bulk != 0,
+        });
+        ctx.send(link, Body::SyncBegin(begin));
     }
 
     pub(crate) fn handle_ack(&mut self, ack: &pb::Ack, ctx: &mut Context<'_>) {
