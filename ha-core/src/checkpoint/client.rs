@@ -131,7 +131,7 @@ pub struct FlushPolicy {
     /// Send when the marked entries are estimated to encode to this many bytes.
     pub max_bytes: u32,
     /// Send what is marked at least this often: the bound on how stale the standby may be, given
-    /// a link that keeps up.
+    /// a link that keeps up. At least 100 µs.
     pub max_age: Duration,
 }
 

@@ -293,3 +293,6 @@ fn key_hash(slot: Slot, key: &[u8]) -> u64 {
 fn value_hash(slot: Slot, value: &[u8]) -> u64 {
     xxh3_64_with_seed(value, !u64::from(slot.index()))
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

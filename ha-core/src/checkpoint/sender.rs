@@ -431,7 +431,7 @@ impl Sender {
         }
     }
 
-    fn send_part(&mut self, mut part: pb::Batch) -> Body {
+    fn send_part(&self, mut part: pb::Batch) -> Body {
         part.group = self.group;
         part.sync = self.stream.as_ref().map_or(0, |stream| stream.sync);
         part.term = Some(self.term.into());

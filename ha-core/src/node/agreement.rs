@@ -205,3 +205,6 @@ pub(crate) fn client_hello(descriptor: &ClientDescriptor) -> pb::ClientHello {
         config: descriptor.config.iter().map(item).collect(),
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -167,6 +167,9 @@ fn check_descriptor(descriptor: &ClientDescriptor) -> Result<(), ConfigError> {
     if descriptor.versions.is_empty() {
         return Err(ConfigError::NoVersion { client });
     }
+    if descriptor.flush.max_age < MIN_FLUSH_AGE {
+        return Err(ConfigError::FlushAge { client });
+    }
     let limit = ClientDescriptor::NAME_LIMIT;
     if descriptor.name.is_empty() || descriptor.name.len() > limit {
         return Err(ConfigError::Text {
@@ -190,6 +193,9 @@ fn check_descriptor(descriptor: &ClientDescriptor) -> Result<(), ConfigError> {
     }
     Ok(())
 }
+
+/// A shorter age would keep the node busy with nothing but looking for marks.
+const MIN_FLUSH_AGE: Duration = Duration::from_micros(100);
 
 /// Why a node cannot be set up as asked.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -263,6 +269,12 @@ pub enum ConfigError {
         /// The client.
         client: ClientId,
     },
+    /// A flush policy that would keep the node busy for nothing.
+    #[error("{client} is to be flushed after less than 100 µs; raise max_age")]
+    FlushAge {
+        /// The client.
+        client: ClientId,
+    },
     /// Too many configuration items.
     #[error("{client} has more than {limit} configuration items")]
     TooManyItems {
@@ -272,3 +284,6 @@ pub enum ConfigError {
         limit: usize,
     },
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

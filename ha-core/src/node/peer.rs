@@ -146,3 +146,6 @@ impl Peer {
 
 /// How long the peer may take to say Hello on a link.
 const HELLO_LIMIT: Duration = Duration::from_secs(5);
+
+#[cfg(all(test, not(loom)))]
+mod tests;

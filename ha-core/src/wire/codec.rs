@@ -213,3 +213,6 @@ fn need(kind: &'static str, field: &'static str, there: bool) -> Result<(), Wire
         Err(WireError::Missing { kind, field })
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

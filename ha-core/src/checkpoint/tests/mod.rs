@@ -258,11 +258,17 @@ fn carry_out(rig: &mut Rig, step: Step) {
 
 fn run(policy: CommitPolicy, max_removals: usize, steps: Vec<Step>) {
     let mut rig = Rig::new(policy, max_removals);
+    let is_damage = |step: &&Step| matches!(step, Step::Damage(_));
+    let damages = steps.iter().filter(is_damage).count();
     for step in steps {
         carry_out(&mut rig, step);
     }
     rig.settle();
     rig.assert_equal();
+    assert!(
+        rig.mismatches <= damages,
+        "only damage makes digests differ"
+    );
     assert!(
         rig.commits.is_empty(),
         "{} commits are open",

@@ -53,14 +53,14 @@ impl ReplicaWasReal {
         self.check_written(unit, world)?;
         if stand.active {
             return if stand.complete {
-                self.check_groups(unit, "at takeover")
+                self.check_groups(unit, "at takeover", world)
             } else {
                 Ok(())
             };
         }
         self.check_order(unit, stand, world)?;
         if stand.state == RfState::StandbyHot {
-            self.check_groups(unit, "as STANDBY HOT")?;
+            self.check_groups(unit, "as STANDBY HOT", world)?;
         }
         Ok(())
     }
@@ -81,7 +81,7 @@ impl ReplicaWasReal {
         Ok(())
     }
 
-    fn check_groups(&self, unit: usize, when: &str) -> Result<(), Violation> {
+    fn check_groups(&self, unit: usize, when: &str, world: &World) -> Result<(), Violation> {
         for group in &self.groups {
             let mut seen = group.iter().map(|register| self.seen[*register]);
             if seen.clone().any(|seen| seen.is_some_and(Op::is_corrupt)) {
@@ -90,11 +90,18 @@ impl ReplicaWasReal {
             let first = seen.next().flatten();
             if seen.any(|seen| seen != first) {
                 let expected = format!("unit {unit}, {when}, shows transactions whole");
-                let shown: Vec<_> = group.iter().map(|r| (*r, self.seen[*r])).collect();
+                let shown = group.iter().map(|register| {
+                    let seen = self.seen[*register];
+                    let newest = world.journal().writes(*register).iter().rev().take(4);
+                    format!(
+                        "register {register} shows {seen:?} of {:?}",
+                        newest.collect::<Vec<_>>()
+                    )
+                });
                 return Err(Violation::new(
                     NAME,
                     expected,
-                    format!("registers {shown:?}"),
+                    shown.collect::<Vec<_>>().join("; "),
                 ));
             }
         }
