@@ -48,6 +48,11 @@ impl Flight {
         self.last
     }
 
+    /// The number of the oldest batch in flight.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.batches.front().map(|batch| batch.number)
+    }
+
     pub(crate) fn newest(&mut self) -> Option<&mut InFlight> {
         self.batches.back_mut()
     }

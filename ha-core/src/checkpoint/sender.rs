@@ -310,6 +310,16 @@ impl Sender {
         }
     }
 
+    /// What the standby has not acknowledged: the oldest batch and the oldest chunk in flight. It
+    /// changes with every acknowledgement; `None` while nothing is in flight.
+    pub(crate) fn awaited(&self) -> Option<(u64, u64)> {
+        self.stream.as_ref()?;
+        let batch = self.flight.oldest();
+        let chunk = self.bulk.as_ref().and_then(Bulk::awaited);
+        (batch.is_some() || chunk.is_some())
+            .then(|| (batch.unwrap_or_default(), chunk.unwrap_or_default()))
+    }
+
     /// The application rang, or a flush is due: look at what is to do.
     pub(crate) fn look(&mut self, members: &mut Members, now: Time) {
         if self.stream.is_some() {
