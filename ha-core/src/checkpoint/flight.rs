@@ -23,8 +23,6 @@ pub(crate) struct InFlight {
     pub(crate) bytes: usize,
     /// Place of the client, slot.
     pub(crate) slots: Vec<(u16, Slot)>,
-    /// Whether transactions are in it, so that it must not be split when sent again.
-    pub(crate) transactions: bool,
     pub(crate) commits: Vec<CommitSender>,
     /// Nothing in it was marked before this time.
     pub(crate) since: Time,
