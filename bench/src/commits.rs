@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::held::{Held, Kind, TableSpec, expect_replicated, replicated};
 use crate::latency::Samples;
-use crate::pair::Site;
+use crate::pair::{Peer, Site};
 use crate::random::Random;
 use crate::report::{Aim, Report, Unit};
 use crate::suite::{BenchError, Context, Suite};
-use crate::unit::{Keepalive, LinkKind, block_on};
+use crate::unit::{self, Keepalive, LinkKind, block_on};
 
 /// Transactions of one 16-byte entry.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,7 +33,7 @@ impl Suite for Commits {
             let active = site.active()?;
             let mut standby = site.child(1)?;
             standby.sync()?;
-            measure(active.table(), link, context, report)?;
+            measure(&active, &mut standby, link, context, report)?;
             active.barrier()?;
             standby.expect_equal(&active)?;
         }
@@ -42,11 +42,13 @@ impl Suite for Commits {
 }
 
 fn measure(
-    table: &Arc<dyn Held>,
+    active: &unit::Unit,
+    standby: &mut Peer,
     link: LinkKind,
     context: &Context,
     report: &mut Report,
 ) -> Result<(), BenchError> {
+    let table = active.table();
     let aims = |p50: Aim| match link {
         LinkKind::Tcp => [p50, Aim::AtMost(1000.0), Aim::None],
         LinkKind::Quic => [Aim::None; 3],
@@ -54,7 +56,15 @@ fn measure(
     let count = context.round_trips;
     // Warm-up: buffers, caches, the processor's clock.
     round_trips(table.as_ref(), count / 10, 0)?;
+    let before = (active.stats()?.1.batches, standby.applied()?.1);
     let mut one = round_trips(table.as_ref(), count, 1)?;
+    let after = (active.stats()?.1.batches, standby.applied()?.1);
+    // One waiter: each commit is a batch that the standby applied before.
+    if after.0 - before.0 < count.into() || after.1 - before.1 < count.into() {
+        return Err(BenchError::failed("commits")(
+            "resolved without the standby",
+        ));
+    }
     let name = format!("commits: {}, 1 waiter", link.text());
     latency(&name, &mut one, aims(Aim::AtMost(100.0)), report);
     let mut tasks = block_on(waiting_tasks(table, count))??;

@@ -163,6 +163,6 @@ async fn end_of_stdin() {
             let _ = ended.send(());
         });
     if thread.is_err() || end.await.is_err() {
-        core::future::pending().await
+        core::future::pending::<()>().await;
     }
 }

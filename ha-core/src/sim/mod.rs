@@ -32,6 +32,7 @@ mod journal;
 mod network;
 mod registers;
 mod rng;
+mod trace;
 mod unit;
 mod workload;
 mod world;

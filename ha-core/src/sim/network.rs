@@ -19,7 +19,7 @@ use crate::time::Time;
 use crate::wire::Lane;
 
 /// How many paths there are between the units.
-pub const PATHS: usize = 2;
+pub(crate) const PATHS: usize = 2;
 
 pub(crate) struct Network {
     connections: Vec<Connection>,

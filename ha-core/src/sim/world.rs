@@ -175,14 +175,18 @@ impl World {
             return false;
         };
         self.now = self.now.max(at);
-        self.happened = Happened::default();
-        for unit in &mut self.units {
-            unit.before = unit.stand;
-        }
+        self.begin_event();
         self.handle(due);
         self.journal.resolve(&mut self.happened.resolved);
         self.count();
         true
+    }
+
+    fn begin_event(&mut self) {
+        self.happened = Happened::default();
+        for unit in &mut self.units {
+            unit.before = unit.stand;
+        }
     }
 
     fn handle(&mut self, due: Due) {
@@ -415,6 +419,10 @@ impl World {
         if self.units[unit].paused {
             return self.units[unit].inbox.push_back(input);
         }
+        if let (Input::Message { conn, lane, bytes }, true) = (&input, self.trace.is_some()) {
+            let text = format!("link {conn} < {}", super::trace::summary(*lane, bytes));
+            self.trace(Some(unit), || text);
+        }
         self.run(unit, |node, now| match input {
             Input::Message { conn, lane, bytes } => {
                 node.handle_message(Network::link(conn), lane, bytes, now);
@@ -530,7 +538,7 @@ impl World {
     /// Ends all faults.
     pub(crate) fn calm_down(&mut self) {
         self.calm = true;
-        self.happened = Happened::default();
+        self.begin_event();
         self.trace(None, || "faults are over".to_owned());
         self.network.heal_all(self.now, &mut self.agenda);
         for unit in 0..2 {

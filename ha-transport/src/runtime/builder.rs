@@ -247,6 +247,7 @@ impl NodeBuilder {
             notifier,
             links: Vec::new(),
             next_link: 1,
+            closing: tokio::task::JoinSet::new(),
         };
         Ok((node, driver))
     }

@@ -11,6 +11,7 @@ use ha_core::node::{CloseReason, Event, Node, Output};
 use ha_core::sync::Doorbell;
 use ha_core::time::Time;
 use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinSet;
 
 use super::clock::Clock;
 use super::notify::{Notification, Notifier};
@@ -36,6 +37,8 @@ pub(crate) struct Driver {
     pub(crate) notifier: Notifier,
     pub(crate) links: Vec<OpenLink>,
     pub(crate) next_link: u64,
+    /// Links that are being closed in order.
+    pub(crate) closing: JoinSet<()>,
 }
 
 /// A link that the node knows.
@@ -85,8 +88,10 @@ impl Driver {
             }
         }
         for link in self.links.drain(..) {
-            link.sender.close().await;
+            self.closing.spawn(link.sender.close());
         }
+        // Each takes at most the close timeout of its link.
+        while self.closing.join_next().await.is_some() {}
     }
 
     /// Carries out everything the node asks for; returns when it wants to be called next.
@@ -147,7 +152,8 @@ impl Driver {
         if matches!(reason, CloseReason::Silent(_)) {
             link.sender.abort();
         } else {
-            tokio::spawn(link.sender.close());
+            while self.closing.try_join_next().is_some() {}
+            self.closing.spawn(link.sender.close());
         }
     }
 

@@ -225,14 +225,16 @@ impl Node {
             .await
     }
 
-    /// Stops the node in order: the peer is told, and takes over at once.
+    /// Stops the node in order: the peer is told, and takes over at once. Returns when all links are
+    /// closed: the program may end then.
     pub async fn stop(&self) {
         // A node that has stopped already is what is wanted.
         let _ = self
             .call(|node, _| node.stop("stopped by its program"))
             .await;
         let mut view = self.view.clone();
-        let _ = view.wait_for(|view| view.stopped).await;
+        // Not only until it is marked as stopped: the goodbye is still under way then.
+        while view.changed().await.is_ok() {}
     }
 
     fn first_group(&self) -> GroupId {

@@ -392,8 +392,11 @@ impl Group {
             term: self.term,
             why,
         });
-        if to == RfState::StandbyColdBulk && !self.standby.is_asking() {
-            self.request_sync(ctx);
+        match to {
+            RfState::StandbyColdBulk if !self.standby.is_asking() => self.request_sync(ctx),
+            RfState::StandbyColdBulk | RfState::StandbyHot => {}
+            // Below COLD-BULK no stream runs: it is asked for when the unit is there again.
+            _ => self.stop_sync(),
         }
     }
 

@@ -15,6 +15,8 @@ use crate::sync::Committed;
 pub struct CommitsSurvive {
     seen: Vec<Option<Op>>,
     losses: Vec<(u64, Vec<Option<Op>>)>,
+    /// Units that took over without everything, and the lineage.
+    partial: [Option<u64>; 2],
 }
 
 const NAME: &str = "P3, acknowledged state survives";
@@ -24,6 +26,7 @@ impl CommitsSurvive {
         Self {
             seen: Vec::new(),
             losses: Vec::new(),
+            partial: [None; 2],
         }
     }
 
@@ -41,7 +44,14 @@ impl CommitsSurvive {
             let seen = world.workload().read(other, *register);
             if !seen.is_some_and(Op::is_corrupt) && !world.journal().honours(*register, *op, seen) {
                 let expected = format!("unit {other} shows {op} of register {register} or later");
-                return Err(Violation::new(NAME, expected, shown(seen)));
+                let writes = world.journal().writes(*register).iter().rev().take(4);
+                let found = format!(
+                    "{}, of {:?}; the commit covers {:?}",
+                    shown(seen),
+                    writes.collect::<Vec<_>>(),
+                    resolution.writes
+                );
+                return Err(Violation::new(NAME, expected, found));
             }
         }
         Ok(())
@@ -67,10 +77,25 @@ impl CommitsSurvive {
             );
             return Err(Violation::new(NAME, expected, shown(self.seen[register])));
         }
-        if !world.units()[1 - unit].holds_all_of(stand.lineage) {
-            self.losses.push((stand.lineage, self.seen.clone()));
-        }
+        self.partial[unit] = Some(stand.lineage);
         Ok(())
+    }
+
+    /// What a unit took over in part is the truth once nobody holds more.
+    fn at_loss(&mut self, unit: usize, world: &World) {
+        let Some(lineage) = self.partial[unit] else {
+            return;
+        };
+        let stands = world.units()[unit]
+            .stand()
+            .is_some_and(|s| s.active && s.lineage == lineage);
+        if stands && !world.units()[1 - unit].holds_all_of(lineage) {
+            world.view(unit, &mut self.seen);
+            self.losses.push((lineage, self.seen.clone()));
+        }
+        if !stands || !self.losses.is_empty() {
+            self.partial[unit] = None;
+        }
     }
 
     /// A unit that holds all gives way.
@@ -110,6 +135,7 @@ impl Invariant for CommitsSurvive {
                 self.at_takeover(unit, stand, world)?;
             }
         }
+        (0..2).for_each(|unit| self.at_loss(unit, world));
         Ok(())
     }
 

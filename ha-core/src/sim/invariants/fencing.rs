@@ -1,9 +1,10 @@
 //! P5: fencing.
 //!
-//! No two activations of one lineage share a term; an activation's term is higher than any that
+//! No two activations of one lineage that anybody remembers share a term (a unit that lost its
+//! memory, and whose last activation nobody heard of, may reach its number again); an activation's term is higher than any that
 //! its unit has seen; a unit never forgets a term, and never goes back to the state of a lower one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Invariant, Violation};
 use crate::id::Term;
@@ -12,7 +13,10 @@ use crate::sim::world::World;
 
 /// P5, fencing.
 pub struct TermsFence {
-    activations: BTreeSet<(u64, Term)>,
+    /// By lineage and term: the unit and its start.
+    activations: BTreeMap<(u64, Term), (usize, u64)>,
+    /// Units, by start, that have followed an activation.
+    heard: BTreeSet<(usize, u64, u64, Term)>,
 }
 
 const NAME: &str = "P5, fencing";
@@ -20,11 +24,13 @@ const NAME: &str = "P5, fencing";
 impl TermsFence {
     pub(super) fn new() -> Self {
         Self {
-            activations: BTreeSet::new(),
+            activations: BTreeMap::new(),
+            heard: BTreeSet::new(),
         }
     }
 
-    fn check_activation(&mut self, index: usize, unit: &Unit) -> Result<(), Violation> {
+    fn check_activation(&mut self, index: usize, world: &World) -> Result<(), Violation> {
+        let [unit, peer] = [index, 1 - index].map(|index| &world.units()[index]);
         let Some(stand) = unit.activated() else {
             return Ok(());
         };
@@ -36,7 +42,13 @@ impl TermsFence {
                 format!("its term is {}", stand.term),
             ));
         }
-        if !self.activations.insert((stand.lineage, stand.term)) {
+        let known = self
+            .heard
+            .contains(&(1 - index, peer.epoch(), stand.lineage, stand.term));
+        let epoch = self
+            .activations
+            .insert((stand.lineage, stand.term), (index, unit.epoch()));
+        if epoch.is_some_and(|epoch| known || epoch == (index, unit.epoch())) {
             let expected = format!("the activation of unit {index} has a term of its own");
             return Err(Violation::new(
                 NAME,
@@ -95,8 +107,12 @@ impl Invariant for TermsFence {
     fn check(&mut self, world: &World) -> Result<(), Violation> {
         for (index, unit) in world.units().iter().enumerate() {
             if world.happened().changed[index] {
-                self.check_activation(index, unit)?;
+                self.check_activation(index, world)?;
                 Self::check_steps(index, unit)?;
+                self.heard.extend(
+                    unit.stand()
+                        .map(|stand| (index, unit.epoch(), stand.lineage, stand.holds)),
+                );
             }
         }
         Ok(())
