@@ -282,3 +282,41 @@ pub enum Event {
         age: Duration,
     },
 }
+
+impl Event {
+    /// The group that it is about, if it is about one.
+    pub fn group(&self) -> Option<GroupId> {
+        match self {
+            Self::PeerUp { .. }
+            | Self::PeerLost { .. }
+            | Self::PeerLeft { .. }
+            | Self::Paused { .. } => None,
+            Self::State { group, .. }
+            | Self::Incompatible { group, .. }
+            | Self::ConfigDiffers { group, .. }
+            | Self::SyncBegan { group, .. }
+            | Self::SyncCompleted { group, .. }
+            | Self::DigestMismatch { group, .. }
+            | Self::AuditMismatch { group, .. }
+            | Self::SyncFailed { group, .. }
+            | Self::Fenced { group, .. }
+            | Self::DualActive { group, .. }
+            | Self::IncompleteTakeover { group }
+            | Self::ClientMissed { group, .. }
+            | Self::ClientFailed { group, .. }
+            | Self::SwitchoverFailed { group, .. }
+            | Self::Switchover { group, .. }
+            | Self::Staleness { group, .. } => Some(*group),
+        }
+    }
+
+    /// The client that it is about, if it is about one.
+    pub fn client(&self) -> Option<ClientId> {
+        match self {
+            Self::AuditMismatch { client, .. }
+            | Self::ClientMissed { client, .. }
+            | Self::ClientFailed { client, .. } => Some(*client),
+            _ => None,
+        }
+    }
+}

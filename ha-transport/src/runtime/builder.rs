@@ -11,12 +11,14 @@ use ha_core::node::{ConfigError, GroupConfig, Node as Core, NodeConfig};
 use ha_core::redundancy::KeepaliveConfig;
 use ha_core::scheme::Scheme;
 use tokio::sync::{broadcast, mpsc, watch};
+use tracing::Instrument;
 
 use super::clock::Clock;
 use super::driver::Driver;
 use super::handle::Node;
 use super::notify::{Handler, Notification, Notifier, Responder};
 use super::paths;
+use super::report::unit_span;
 use super::view::View;
 use crate::transport::{Side, Transport};
 
@@ -169,7 +171,8 @@ impl NodeBuilder {
     )]
     pub async fn start(self) -> Result<Node, StartError> {
         let (node, driver) = self.assemble()?;
-        tokio::spawn(driver.run());
+        let span = unit_span(node.unit());
+        tokio::spawn(driver.run().instrument(span));
         Ok(node)
     }
 
@@ -186,9 +189,10 @@ impl NodeBuilder {
             let _entered = runtime.enter();
             self.assemble()?
         };
+        let span = unit_span(node.unit());
         let thread = std::thread::Builder::new()
             .name(format!("ha-node-{}", node.unit().value()))
-            .spawn(move || runtime.block_on(driver.run()))?;
+            .spawn(move || runtime.block_on(driver.run().instrument(span)))?;
         Ok(super::BlockingNode::new(node, thread))
     }
 

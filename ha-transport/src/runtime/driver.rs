@@ -119,7 +119,7 @@ impl Driver {
                     });
                 }
                 Output::Event(event) => {
-                    report::report(self.node.unit(), &event, &self.links_text());
+                    report::report(&event, &self.links_text());
                     // Nobody need listen.
                     let _ = self.events.send(event);
                 }

@@ -3,12 +3,27 @@
 use ha_core::id::{GroupId, LinkId, UnitId};
 use ha_core::node::Event;
 use metrics::{counter, gauge, histogram};
+use tracing::Span;
 
 use crate::metrics as names;
 
-/// Writes one log line and counts.
-pub(crate) fn report(unit: UnitId, event: &Event, peer: &dyn Fn(LinkId) -> String) {
-    let unit = unit.value();
+/// The span of all that a node does: `unit`.
+pub(crate) fn unit_span(unit: UnitId) -> Span {
+    tracing::info_span!("ha", unit = unit.value())
+}
+
+/// Writes one log line, within the spans of its group and client, and counts.
+pub(crate) fn report(event: &Event, peer: &dyn Fn(LinkId) -> String) {
+    if let Event::Staleness { group, age } = event {
+        // With each batch: worth no line.
+        return histogram!(names::STALENESS, "group" => label(*group)).record(age.as_secs_f64());
+    }
+    let _group = event
+        .group()
+        .map(|group| tracing::info_span!("group", id = group.value()).entered());
+    let _client = event
+        .client()
+        .map(|id| tracing::info_span!("client", id = id.value()).entered());
     match event {
         Event::PeerUp {
             link,
@@ -18,30 +33,29 @@ pub(crate) fn report(unit: UnitId, event: &Event, peer: &dyn Fn(LinkId) -> Strin
         } => {
             gauge!(names::PEER_UP).set(1.0);
             let peer = peer(*link);
-            tracing::info!(unit, %other, peer, incarnation, software, "peer is there");
+            tracing::info!(%other, peer, incarnation, software, "peer is there");
         }
         Event::PeerLost { unit: other } => {
             gauge!(names::PEER_UP).set(0.0);
             counter!(names::PEER_LOST).increment(1);
-            tracing::warn!(unit, %other, "peer lost: nothing heard over any link");
+            tracing::warn!(%other, "peer lost: nothing heard over any link");
         }
         Event::PeerLeft { unit: other, text } => {
             gauge!(names::PEER_UP).set(0.0);
-            tracing::warn!(unit, %other, text, "peer left");
+            tracing::warn!(%other, text, "peer left");
         }
         Event::Paused { duration } => {
             counter!(names::PAUSES).increment(1);
             tracing::warn!(
-                unit,
                 ?duration,
                 "this process did not run for a while; is the machine overloaded?"
             );
         }
-        event => report_group(unit, event),
+        event => report_group(event),
     }
 }
 
-fn report_group(unit: u32, event: &Event) {
+fn report_group(event: &Event) {
     match event {
         Event::State {
             group,
@@ -51,7 +65,7 @@ fn report_group(unit: u32, event: &Event) {
             why,
         } => {
             gauge!(names::STATE, "group" => label(*group)).set(f64::from(to.number()));
-            tracing::info!(unit, %group, %from, %to, %term, why, "redundancy state changed");
+            tracing::info!(%from, %to, %term, why, "redundancy state changed");
         }
         Event::Switchover {
             group,
@@ -59,21 +73,18 @@ fn report_group(unit: u32, event: &Event) {
             term,
         } => {
             counter!(names::SWITCHOVERS, "group" => label(*group)).increment(1);
-            tracing::warn!(unit, %group, %reason, %term, "switchover");
+            tracing::warn!(%reason, %term, "switchover");
         }
-        Event::SwitchoverFailed { group, why } => {
-            tracing::error!(unit, %group, why, "manual switchover failed; this unit stays active");
+        Event::SwitchoverFailed { why, .. } => {
+            tracing::error!(why, "manual switchover failed; this unit stays active");
         }
         Event::IncompleteTakeover { group } => {
             counter!(names::INCOMPLETE_TAKEOVERS, "group" => label(*group)).increment(1);
-            tracing::error!(
-                unit, %group,
-                "took over without having been STANDBY HOT: entries may be missing"
-            );
+            tracing::error!("took over without having been STANDBY HOT: entries may be missing");
         }
         Event::DualActive { group, kept } => {
             counter!(names::DUAL_ACTIVE, "group" => label(*group)).increment(1);
-            tracing::error!(unit, %group, kept, "both units were active (a partition healed?)");
+            tracing::error!(kept, "both units were active (a partition healed?)");
         }
         Event::Fenced {
             group,
@@ -82,30 +93,27 @@ fn report_group(unit: u32, event: &Event) {
             highest,
         } => {
             counter!(names::FENCED, "group" => label(*group)).increment(1);
-            tracing::warn!(unit, %group, what, %got, %highest, "refused: of an earlier term");
+            tracing::warn!(what, %got, %highest, "refused: of an earlier term");
         }
-        event => report_checkpoint(unit, event),
+        event => report_checkpoint(event),
     }
 }
 
-fn report_checkpoint(unit: u32, event: &Event) {
+fn report_checkpoint(event: &Event) {
     match event {
-        Event::Incompatible {
-            group,
-            disagreements,
-        } => {
+        Event::Incompatible { disagreements, .. } => {
             for disagreement in disagreements {
-                tracing::error!(unit, %group, %disagreement, "units do not fit together");
+                tracing::error!(%disagreement, "units do not fit together");
             }
         }
-        Event::ConfigDiffers { group, differences } => {
+        Event::ConfigDiffers { differences, .. } => {
             for difference in differences {
-                tracing::error!(unit, %group, %difference, "configurations differ");
+                tracing::error!(%difference, "configurations differ");
             }
         }
         Event::SyncBegan { group, full, bulk } => {
             counter!(names::SYNCS, "group" => label(*group)).increment(1);
-            tracing::info!(unit, %group, full, bulk, "stream of state began");
+            tracing::info!(full, bulk, "stream of state began");
         }
         Event::SyncCompleted {
             group,
@@ -113,7 +121,7 @@ fn report_checkpoint(unit: u32, event: &Event) {
             took,
         } => {
             histogram!(names::SYNC_SECONDS, "group" => label(*group)).record(took.as_secs_f64());
-            tracing::info!(unit, %group, entries, ?took, "replica is whole, digests are equal");
+            tracing::info!(entries, ?took, "replica is whole, digests are equal");
         }
         Event::SyncFailed {
             group,
@@ -121,43 +129,33 @@ fn report_checkpoint(unit: u32, event: &Event) {
             retry_in,
         } => {
             counter!(names::SYNC_FAILURES, "group" => label(*group)).increment(1);
-            tracing::error!(unit, %group, %error, ?retry_in, "stream of state failed");
+            tracing::error!(%error, ?retry_in, "stream of state failed");
         }
         Event::DigestMismatch { group, clients } => {
             counter!(names::DIGEST_MISMATCHES, "group" => label(*group)).increment(1);
-            tracing::error!(unit, %group, ?clients, "digests differ; sent again in full");
+            tracing::error!(?clients, "digests differ; sent again in full");
         }
-        Event::AuditMismatch {
-            group,
-            client,
-            entries,
-        } => {
+        Event::AuditMismatch { group, entries, .. } => {
             counter!(names::DIGEST_MISMATCHES, "group" => label(*group)).increment(1);
-            tracing::error!(unit, %group, %client, entries, "entries differ; sent again in full");
+            tracing::error!(entries, "entries differ; sent again in full");
         }
         Event::ClientMissed {
-            group,
-            client,
-            name,
-            state,
+            group, name, state, ..
         } => {
             counter!(names::CLIENT_MISSES, "group" => label(*group)).increment(1);
-            tracing::error!(unit, %group, %client, name, %state, "client did not answer in time");
+            tracing::error!(name, %state, "client did not answer in time");
         }
         Event::ClientFailed {
             group,
-            client,
             name,
             state,
             cause,
+            ..
         } => {
             counter!(names::CLIENT_MISSES, "group" => label(*group)).increment(1);
-            tracing::error!(unit, %group, %client, name, %state, cause, "client failed");
+            tracing::error!(name, %state, cause, "client failed");
         }
-        Event::Staleness { group, age } => {
-            histogram!(names::STALENESS, "group" => label(*group)).record(age.as_secs_f64());
-        }
-        event => tracing::info!(unit, ?event, "event"),
+        event => tracing::info!(?event, "event"),
     }
 }
 
