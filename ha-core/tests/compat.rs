@@ -1,5 +1,9 @@
 //! Units of neighbouring releases work together (promise P8): messages with more fields and with
 //! fewer, and values whose fields one unit does not know.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a panic with the place is what is wanted"
+)]
 
 use bytes::Bytes;
 use ha_core::wire::pb;

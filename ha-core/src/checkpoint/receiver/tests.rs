@@ -1,5 +1,10 @@
 //! What no active unit would send.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a panic with the place is what is wanted"
+)]
+
 use super::*;
 use crate::checkpoint::StateTable;
 use crate::id::UnitId;

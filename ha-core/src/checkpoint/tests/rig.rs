@@ -1,5 +1,10 @@
 //! Two units in memory, joined by lanes that can break at any message.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a panic with the place is what is wanted"
+)]
+
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
