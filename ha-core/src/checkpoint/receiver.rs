@@ -575,3 +575,6 @@ fn chunk_bytes(chunk: &pb::BulkChunk) -> usize {
 fn columns_bytes(columns: Option<&pb::Columns>) -> usize {
     columns.map_or(0, |c| c.keys.len() + c.values.len() + 12 * c.slot_gap.len())
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,3 +1,8 @@
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a panic with the place is what is wanted"
+)]
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -173,6 +173,44 @@ fn an_earlier_request_does_not_replace_a_later_one() {
     assert_eq!(rig.start(&late), None);
 }
 
+/// What the active never sent, and therefore never removes, goes with the sweep.
+#[test]
+fn entries_that_nobody_sent_are_swept() {
+    let mut rig = Rig::new(CommitPolicy::Strict, 100);
+    (0..1000).for_each(|key| rig.insert(key, 30));
+    rig.settle();
+    rig.haunt(0, &[3, 700, 5000]);
+    rig.check_in();
+    rig.settle();
+    rig.assert_equal();
+    assert_eq!(rig.mismatches, 1);
+}
+
+/// Larger than a part, so that it would be cut if its entries were merely marked again.
+#[test]
+fn a_lost_transaction_is_sent_again_whole() {
+    let mut rig = Rig::new(CommitPolicy::Strict, 1000);
+    let pairs: Vec<_> = (0..180).map(|key| (key, Some(300))).collect();
+    rig.transaction(&pairs, &[]);
+    rig.settle();
+    rig.transaction(&pairs, &[]);
+    assert!(rig.send() > 0);
+    rig.lose_link();
+    rig.connect();
+    rig.deliver_back(Lane::Changes, 1);
+    for _ in 0..20 {
+        rig.tick(20);
+        rig.send();
+        // Looks at all pairs after each message.
+        rig.deliver(Lane::Changes, 1);
+        assert!(rig.receiver.holds().complete);
+        rig.deliver_back(Lane::Changes, 1);
+    }
+    rig.settle();
+    rig.assert_equal();
+    assert_eq!(rig.stats().full_syncs, 1);
+}
+
 /// What may happen between two units.
 #[derive(Clone, Debug)]
 enum Step {

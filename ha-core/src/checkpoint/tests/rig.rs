@@ -1,9 +1,15 @@
 //! Two units in memory, joined by lanes that can break at any message.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a panic with the place is what is wanted"
+)]
+
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::super::columns::{Changes, CheckedColumns};
 use super::super::{
     Applied, CommitPolicy, FlushPolicy, Members, Receiver, Sender, Shared, StateTable, StreamError,
 };
@@ -247,6 +253,33 @@ impl Rig {
         for client in clients {
             self.receivers.at_mut(*client).ledger.clear();
             self.standby[*client].client().flush();
+        }
+    }
+
+    /// The standby holds entries that it was never sent.
+    pub(super) fn haunt(&mut self, client: usize, slots: &[u32]) {
+        let member = self.receivers.at_mut(client);
+        let columns = pb::Columns {
+            slot_gap: slots.to_vec(),
+            key_len: vec![2],
+            keys: slots
+                .iter()
+                .flat_map(|s| (30_000 + *s as u16).to_be_bytes())
+                .collect(),
+            value_len: vec![0],
+            values: Default::default(),
+        };
+        let puts = CheckedColumns::new(columns, true).unwrap();
+        let changes = Changes {
+            version: 1,
+            keep_bytes: false,
+            removed: &[],
+            puts: Some(&puts),
+            updates: None,
+        };
+        member.client.apply(member.client.stage(&changes).unwrap());
+        for (slot, key, value) in (0..puts.len()).map(|i| puts.at(i)) {
+            member.ledger.applied_put(slot, key, value, 0);
         }
     }
 

@@ -1,3 +1,8 @@
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a panic with the place is what is wanted"
+)]
+
 use super::*;
 use crate::checkpoint::{CommitPolicy, FlushPolicy, StateTable};
 use crate::scheme::Static;
