@@ -61,7 +61,9 @@ fn measure(
     let after = (active.stats()?.1.batches, standby.applied()?.1);
     // One waiter: each commit is a batch that the standby applied before.
     if after.0 - before.0 < count.into() || after.1 - before.1 < count.into() {
-        return Err(BenchError::failed("commits")("resolved without the standby"));
+        return Err(BenchError::failed("commits")(
+            "resolved without the standby",
+        ));
     }
     let name = format!("commits: {}, 1 waiter", link.text());
     latency(&name, &mut one, aims(Aim::AtMost(100.0)), report);
