@@ -6,18 +6,30 @@ use std::path::Path;
 
 use ha_core::wire::pb::envelope::Body;
 use ha_core::wire::pb::{
-    Ack, Batch, BulkAck, BulkChunk, ClientHello, ClientVersion, Columns, ConfigItem, Digest,
-    Envelope, Goodbye, GroupHello, GroupStatus, Hello, Reject, Resign, Section, Status, SyncBegin,
-    SyncMode, SyncRequest, Term,
+    Ack, Batch, BulkAck, BulkChunk, ClientHello, ClientSize, Columns, ConfigItem, Digest, Envelope,
+    Goodbye, GroupHello, GroupStatus, Hello, Reject, Resign, Section, Status, SyncBegin, SyncMode,
+    SyncRequest, Term,
 };
 use prost::Message;
 
 fn main() -> std::io::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/envelope");
-    std::fs::create_dir_all(&folder)?;
-    for (name, body) in bodies() {
+    let envelopes = bodies().into_iter().map(|(name, body)| {
         let envelope = Envelope { body: Some(body) };
-        std::fs::write(folder.join(name), envelope.encode_to_vec())?;
+        (name, envelope.encode_to_vec())
+    });
+    write("envelope", envelopes.collect())?;
+    write("message", ha_fuzz::message::seeds())?;
+    write("operations", ha_fuzz::operations::seeds())?;
+    write("section", ha_fuzz::section::seeds())
+}
+
+fn write(target: &str, seeds: Vec<(&str, Vec<u8>)>) -> std::io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(target);
+    std::fs::create_dir_all(&folder)?;
+    for (name, bytes) in seeds {
+        std::fs::write(folder.join(name), bytes)?;
     }
     Ok(())
 }
@@ -83,6 +95,7 @@ fn sync_bodies() -> Vec<(&'static str, Body)> {
                 group: 1,
                 sync: 2,
                 next: 12,
+                bulk: 1,
             }),
         ),
     ]
@@ -159,11 +172,11 @@ fn sync_begin() -> SyncBegin {
         bulk: 1,
         base: 88,
         lineage: 0xfeed,
-        bulk_clients: vec![40, 41],
-        versions: vec![ClientVersion {
+        scattered: true,
+        sizes: vec![ClientSize {
             client: 40,
-            version: 1,
-            peer_max: 2,
+            entries: 2,
+            slots: 7,
         }],
     }
 }
@@ -179,8 +192,6 @@ fn batch(more: bool) -> Batch {
         client: 40,
         sum: 0xdead_beef,
         entries: 2,
-        from: 0,
-        to: 0,
     };
     Batch {
         group: 1,
@@ -206,6 +217,7 @@ fn bulk_chunk() -> BulkChunk {
         to: 64,
         entries: Some(columns(b"k0k1")),
         after: 88,
+        bulk: 1,
     }
 }
 

@@ -1,4 +1,7 @@
-//! I/O between units.
+//! I/O between units, and the runtime that drives a node.
+//!
+//! [`Node::builder`](runtime::Node::builder) is where a program begins: clients, a scheme, links,
+//! `start`.
 //!
 //! A [`Transport`] is one path to the peer; it makes one [`Link`] after the other. A link carries
 //! messages on three [`Lane`]s, in order within each lane, and never lets a keepalive or a commit
@@ -6,8 +9,13 @@
 //!
 //! What leaves the process is encrypted and mutually authenticated: TLS 1.3 over TCP, or QUIC.
 //!
-//! This crate does not retransmit across links, does not reconnect by itself and does not know
-//! what the messages mean.
+//! # What this crate does not do
+//! It does not know what the messages mean, does not retransmit across links (the core resumes its
+//! stream instead), and does not move addresses or routes.
+//!
+//! # Features
+//! - `tcp` (default): TCP with TLS 1.3.
+//! - `quic` (default): QUIC.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "tls")]

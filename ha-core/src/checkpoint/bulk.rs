@@ -11,6 +11,8 @@ pub(crate) struct Bulk {
     id: u64,
     /// The clients to walk, by place in `Members`.
     clients: Vec<usize>,
+    /// Whether the standby began it empty.
+    full: bool,
     /// Where the walk is: place in `clients`, next slot.
     at: (usize, u32),
     /// The next chunk's number.
@@ -38,10 +40,11 @@ pub(crate) const CHUNK: Budget = Budget {
 };
 
 impl Bulk {
-    pub(crate) fn new(id: u64, clients: Vec<usize>) -> Self {
+    pub(crate) fn new(id: u64, clients: Vec<usize>, full: bool) -> Self {
         Self {
             id,
             clients,
+            full,
             at: (0, 0),
             next: 0,
             open: false,
@@ -52,6 +55,11 @@ impl Bulk {
 
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Whether the standby began it empty, so that it can hold nothing stale.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
     }
 
     /// The clients that it covers, by place in `Members`.

@@ -301,6 +301,16 @@ impl Collector {
         }
     }
 
+    /// These commits wait for the end of a bulk sync, with the barriers.
+    pub(crate) fn hold(&mut self, commits: Vec<CommitSender>) {
+        let passes = vec![0; self.plans.len()];
+        let held = commits.into_iter().map(|commit| Barrier {
+            commit,
+            passes: passes.clone(),
+        });
+        self.barriers.extend(held);
+    }
+
     fn pass_barriers(&mut self, batch: &mut Collected) {
         let (passed, waiting) = core::mem::take(&mut self.barriers)
             .into_iter()

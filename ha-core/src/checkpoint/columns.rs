@@ -9,18 +9,27 @@ use crate::wire::{LimitError, limits};
 
 /// Where a client writes entries that the node collects.
 ///
-/// ```ignore
-/// for (i, slot) in slots.iter().enumerate() {
-///     if sink.is_full() { return i; }
-///     match table.at(*slot) {
-///         Some((key, value)) => {
-///             let mut entry = sink.entry(*slot);
-///             if entry.wants_key() { key.encode(entry.key()); }
-///             value.encode(entry.value());
-///             entry.finish();
+/// ```
+/// # use ha_core::{checkpoint::EntrySink, id::Slot};
+/// # use std::collections::BTreeMap;
+/// fn encode(table: &BTreeMap<Slot, (u32, u64)>, slots: &[Slot], sink: &mut EntrySink<'_>) -> usize {
+///     for (done, slot) in slots.iter().enumerate() {
+///         if sink.is_full() {
+///             return done;
 ///         }
-///         None => sink.vacant(*slot),
+///         match table.get(slot) {
+///             Some((key, value)) => {
+///                 let mut entry = sink.entry(*slot);
+///                 if entry.wants_key() {
+///                     entry.key().extend_from_slice(&key.to_be_bytes());
+///                 }
+///                 entry.value().extend_from_slice(&value.to_be_bytes());
+///                 entry.finish();
+///             }
+///             None => sink.vacant(*slot),
+///         }
 ///     }
+///     slots.len()
 /// }
 /// ```
 pub struct EntrySink<'a> {

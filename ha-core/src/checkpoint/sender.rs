@@ -314,10 +314,16 @@ impl Sender {
     pub(crate) fn look(&mut self, members: &mut Members, now: Time) {
         if self.stream.is_some() {
             self.collector.look(members, now);
-            let repaired = self.repair(Vec::new(), members);
-            if let Some(stream) = self.stream.as_mut().filter(|_| repaired) {
-                (stream.announce, stream.catching_up, stream.complete) = (true, true, false);
-            }
+            self.look_for_overflow(members);
+        }
+    }
+
+    /// A table forgot removals that the standby should have heard of: until all of it was sent
+    /// again, the standby may show what is gone. It must learn that before the next batch.
+    fn look_for_overflow(&mut self, members: &mut Members) {
+        let repaired = self.repair(Vec::new(), members);
+        if let Some(stream) = self.stream.as_mut().filter(|_| repaired) {
+            (stream.announce, stream.catching_up, stream.complete) = (true, true, false);
         }
     }
 
@@ -328,8 +334,11 @@ impl Sender {
 
     /// The next message of the stream, while credit lasts: changes first.
     pub(crate) fn poll(&mut self, members: &mut Members, now: Time) -> Option<(LinkId, Body)> {
+        let link = self.stream.as_ref()?.link;
+        if !self.collector.has_parts() {
+            self.look_for_overflow(members);
+        }
         let stream = self.stream.as_mut()?;
-        let link = stream.link;
         if !self.collector.has_parts() && core::mem::take(&mut stream.announce) {
             return Some((
                 link,
@@ -384,6 +393,10 @@ impl Sender {
         let mut batch = self
             .collector
             .collect(members, &self.shared, room, hold, now);
+        if self.bulk.as_ref().is_some_and(|bulk| !bulk.is_full()) {
+            // What a transaction removed may show on the standby in a slot that it does not name.
+            self.collector.hold(core::mem::take(&mut batch.commits));
+        }
         let caught_up = completes && self.collector.pass_is_done();
         let stable = caught_up || self.is_complete();
         if batch.is_empty() && !caught_up && !(stable && batch.forced) {
@@ -421,8 +434,11 @@ impl Sender {
 
     /// Commits that waited for a batch in which nothing was left to send.
     fn settle_empty(&mut self, batch: super::collect::Collected) {
+        let complete = self.is_complete();
         match self.flight.newest() {
             Some(last) => last.commits.extend(batch.commits),
+            // The standby may not even have heard yet that a sync began.
+            None if !complete => self.collector.hold(batch.commits),
             None => {
                 for commit in batch.commits {
                     commit.resolve(Ok(Committed::Replicated));
@@ -431,7 +447,7 @@ impl Sender {
         }
     }
 
-    fn send_part(&mut self, mut part: pb::Batch) -> Body {
+    fn send_part(&self, mut part: pb::Batch) -> Body {
         part.group = self.group;
         part.sync = self.stream.as_ref().map_or(0, |stream| stream.sync);
         part.term = Some(self.term.into());
@@ -527,7 +543,8 @@ impl Sender {
         for index in &clients {
             members.at_mut(*index).ledger.doubt();
         }
-        self.begin_bulk(clients);
+        let full = self.bulk.as_ref().is_some_and(Bulk::is_full);
+        self.begin_bulk(clients, full);
         true
     }
 
@@ -557,12 +574,13 @@ impl Sender {
         }
         drop(gate);
         self.shared.put_back(slots, Vec::new());
-        self.begin_bulk((0..members.len()).collect());
+        self.begin_bulk((0..members.len()).collect(), true);
     }
 
-    fn begin_bulk(&mut self, clients: Vec<usize>) {
+    /// `full` if the standby holds nothing but what this sync brings.
+    fn begin_bulk(&mut self, clients: Vec<usize>, full: bool) {
         self.bulk_ids += 1;
-        self.bulk = Some(Bulk::new(self.bulk_ids, clients));
+        self.bulk = Some(Bulk::new(self.bulk_ids, clients, full));
     }
 }
 

@@ -258,8 +258,16 @@ impl<K: TableKey, V: TableValue> StateTable<K, V> {
     /// Changes several entries in one batch: the standby applies all of them or none. The writes
     /// are checked and staged while `stage` runs, and applied after it, under one lock.
     ///
-    /// ```ignore
-    /// nat.transaction(|t| { t.insert(k, v); t.remove(old) })?.committed().await?;
+    /// ```
+    /// # use ha_core::checkpoint::{StateTable, WriteError};
+    /// async fn move_mapping(nat: &StateTable<u16, String>) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let commit = nat.transaction(|t| {
+    ///         t.insert(8080, "10.0.0.5:80".to_owned());
+    ///         t.remove(80);
+    ///     })?;
+    ///     commit.committed().await?;
+    ///     Ok(())
+    /// }
     /// ```
     ///
     /// # Errors

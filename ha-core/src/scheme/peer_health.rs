@@ -12,7 +12,7 @@ use crate::time::Time;
 ///
 /// | role \ peer | never heard | gone | undecided | standby | active |
 /// |---|---|---|---|---|---|
-/// | **undecided** | active after `boot_wait` ¹ | active after `boot_wait` ¹ | election ² | standby | standby |
+/// | **undecided** | active after `boot_wait` ¹ | active after `boot_wait` ¹ | election ² | standby ⁷ | standby |
 /// | **standby** | – | active ³ | by rank ⁴ | by rank ⁴ | – |
 /// | **active** | – | – | – | – ⁵ | by claim ⁶ |
 ///
@@ -29,6 +29,8 @@ use crate::time::Time;
 /// 5. With `preempt`: hands over to a peer that is STANDBY HOT, of higher priority and not in
 ///    maintenance mode, when it has been so for `hold`.
 /// 6. [`Claim::against`](crate::redundancy::Claim::against).
+/// 7. Unless the standby has never seen an active unit: then as among undecided units, for it has
+///    decided on this unit's first status, before its own arrived here.
 ///
 /// An active unit whose peer has seen a higher term raises its own ([`Decision::raise_term`]).
 ///
@@ -127,6 +129,8 @@ impl PeerHealth {
         match (self.decision.role, class) {
             (Role::Undecided, Class::Unknown | Class::Gone) => self.start_alone(local),
             (Role::Undecided, Class::Undecided) => self.elect(local),
+            // It decided a moment earlier, on this unit's first status: nobody has state to wait for.
+            (Role::Undecided, Class::Standby) if self.peer_is_blank() => self.elect(local),
             (Role::Undecided, Class::Standby) => self.decide(Role::Standby, Reason::PeerWaiting),
             (Role::Undecided, Class::Active) => self.decide(Role::Standby, Reason::PeerActive),
             (Role::Standby, Class::Gone) => self.take_over(local),
@@ -162,6 +166,11 @@ impl PeerHealth {
         if self.boot == Wait::Over && self.config.start_alone && !local.maintenance {
             self.decide(Role::Active, Reason::Alone);
         }
+    }
+
+    /// Whether the peer has never seen an active unit, and so holds no state of one.
+    fn peer_is_blank(&self) -> bool {
+        matches!(&self.peer, Peer::Seen(peer) if peer.seen.max(peer.holds) == Term::ZERO)
     }
 
     fn elect(&mut self, local: &LocalView) {

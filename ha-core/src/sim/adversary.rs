@@ -148,7 +148,7 @@ impl World {
         let Some(unit) = self.active() else { return };
         let mut done = false;
         self.run(unit, |node, now| {
-            done = node.switchover(GROUP, force, now).is_ok()
+            done = node.switchover(GROUP, force, now).is_ok();
         });
         self.trace(Some(unit), || {
             format!("is told to switch over (forced: {force}): {done}")

@@ -91,9 +91,10 @@ impl Registers {
                 .map(|old| old.map(|_| at.journal.removed(register, op)))
         } else {
             let value = self.value(register, op);
-            table
-                .insert(key(register), value)
-                .map(|_| Some(at.journal.put(register, op)))
+            table.insert(key(register), value).map(|_| {
+                at.journal.put(register, op);
+                Some(())
+            })
         };
         if let (Ok(Some(())), Some(unit)) = (done, &mut self.units[at.unit]) {
             unit.written.retain(|(written, _)| *written != register);
@@ -102,7 +103,7 @@ impl Registers {
     }
 
     /// Puts or removes a whole group, and sometimes a register beside it.
-    fn write_group(&mut self, at: &mut Writing<'_>) {
+    fn write_group(&self, at: &mut Writing<'_>) {
         let mut registers = self.groups[at.rng.index(self.groups.len())].clone();
         let remove = at.rng.chance(250);
         let beside = at.rng.chance(300).then(|| at.rng.index(self.config.alone));

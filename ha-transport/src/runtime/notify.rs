@@ -49,8 +49,12 @@ impl Responder {
             }
         });
         if let Err(mpsc::error::TrySendError::Full(command)) = commands.try_send(command) {
-            // An answer must not get lost: it waits on a task of its own.
-            tokio::spawn(async move { commands.send(command).await });
+            // An answer must not get lost. On a thread without a runtime it can wait on the spot.
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(async move { commands.send(command).await })),
+                // It only fails when the node is gone, and nobody asks any more.
+                Err(_) => drop(commands.blocking_send(command)),
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod clients;
 mod commits;
+mod flood;
 mod groups;
 mod harness;
 mod intruders;

@@ -12,12 +12,19 @@ use crate::sync::Commit;
 
 /// Writes to tables of one group that the standby applies all or not at all.
 ///
-/// ```ignore
-/// let mut rekey = WriteBatch::new();
-/// rekey.on(&ike).insert(new_spi, new_sa);
-/// rekey.on(&ike).remove(old_spi);
-/// rekey.on(&children).insert(child_spi, child);
-/// rekey.commit()?.committed().await?;
+/// ```
+/// # use ha_core::checkpoint::{StateTable, WriteBatch, WriteError};
+/// # use ha_core::sync::Commit;
+/// fn rekey(
+///     ike: &StateTable<u64, String>,
+///     children: &StateTable<u32, String>,
+/// ) -> Result<Commit, WriteError> {
+///     let mut batch = WriteBatch::new();
+///     batch.on(ike).insert(2, "new IKE SA".to_owned());
+///     batch.on(ike).remove(1);
+///     batch.on(children).insert(7, "its child".to_owned());
+///     batch.commit() // await it before the peer hears of the new SA
+/// }
 /// ```
 #[derive(Default)]
 pub struct WriteBatch {

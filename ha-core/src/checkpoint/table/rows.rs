@@ -145,10 +145,11 @@ impl<K: Hash + Eq + Clone, V> Rows<K, V> {
             Entry::Live(live) => Some(core::mem::replace(&mut live.value, value)),
             row => {
                 if let Entry::Removed(key) = core::mem::replace(row, Entry::Vacant) {
+                    // Whether the standby knows the key at this slot was forgotten with the entry.
                     *row = Entry::Live(Live {
                         key,
                         value,
-                        fresh: AtomicBool::new(false),
+                        fresh: AtomicBool::new(true),
                     });
                     self.live += 1;
                     self.removed.count -= 1;

@@ -42,6 +42,9 @@ fn members(tables: &[Table; 3]) -> Members {
     Members::new(tables.iter().map(StateTable::client).collect())
 }
 
+/// Since which write, and what.
+type Written = (u64, Option<Vec<u8>>);
+
 pub(super) struct Rig {
     pub(super) now: Time,
     pub(super) shared: Arc<Shared>,
@@ -60,8 +63,8 @@ pub(super) struct Rig {
     resync: Vec<ClientId>,
     pub(super) commits: Vec<Waiting>,
     /// What each key of client A held, and since which write.
-    history: BTreeMap<u16, Vec<(u64, Option<Vec<u8>>)>>,
-    pairs: BTreeMap<u16, Vec<(u64, Option<Vec<u8>>)>>,
+    history: BTreeMap<u16, Vec<Written>>,
+    pairs: BTreeMap<u16, Vec<Written>>,
     pub(super) writes: u64,
     pub(super) mismatches: usize,
     pub(super) completed: usize,
@@ -140,8 +143,8 @@ impl Rig {
             self.writes += 1;
             for table in &self.active[1..] {
                 match value.clone() {
-                    Some(value) => drop(batch.on(table).insert(*key, value)),
-                    None => drop(batch.on(table).remove(*key)),
+                    Some(value) => batch.on(table).insert(*key, value),
+                    None => batch.on(table).remove(*key),
                 }
             }
             let at = self.writes;

@@ -56,6 +56,7 @@ fn peer_of(class: Class) -> Peer {
         Class::Undecided => Peer::Seen(view()),
         Class::Standby => Peer::Seen(PeerView {
             decided: true,
+            seen: Term::ZERO.next(UnitId::new(0)),
             ..view()
         }),
         Class::Active => Peer::Seen(PeerView {
@@ -190,6 +191,54 @@ fn standby(config: PeerHealthConfig) -> PeerHealth {
         Decision::new(Role::Standby, Reason::PeerActive)
     );
     scheme
+}
+
+/// The unit that hears first decides first, and the other must not take it for a standby that is
+/// about to take over.
+#[test]
+fn at_a_cold_start_it_does_not_matter_who_decides_first() {
+    let decided = PeerView {
+        unit: UnitId::new(1),
+        decided: true,
+        ..view()
+    };
+    let first = LocalView {
+        unit: UnitId::new(0),
+        ..local()
+    };
+    let elected = |peer: PeerView| {
+        let mut scheme = booted(PeerHealthConfig::default());
+        scheme.handle(&SchemeInput::PeerSeen(peer), &first, at(1));
+        scheme.decision()
+    };
+    let active = Decision::new(Role::Active, Reason::Elected);
+    assert_eq!(elected(decided), active);
+    let preferred = PeerView {
+        priority: 101,
+        ..decided
+    };
+    let standby = Decision::new(Role::Standby, Reason::Elected);
+    assert_eq!(elected(preferred), standby);
+    let waiting = Decision::new(Role::Standby, Reason::PeerWaiting);
+    for term in [
+        Term::ZERO.next(UnitId::new(0)),
+        Term::ZERO.next(UnitId::new(1)),
+    ] {
+        assert_eq!(
+            elected(PeerView {
+                seen: term,
+                ..decided
+            }),
+            waiting
+        );
+        assert_eq!(
+            elected(PeerView {
+                holds: term,
+                ..decided
+            }),
+            waiting
+        );
+    }
 }
 
 #[test]

@@ -44,7 +44,14 @@ impl CommitsSurvive {
             let seen = world.workload().read(other, *register);
             if !seen.is_some_and(Op::is_corrupt) && !world.journal().honours(*register, *op, seen) {
                 let expected = format!("unit {other} shows {op} of register {register} or later");
-                return Err(Violation::new(NAME, expected, shown(seen)));
+                let writes = world.journal().writes(*register).iter().rev().take(4);
+                let found = format!(
+                    "{}, of {:?}; the commit covers {:?}",
+                    shown(seen),
+                    writes.collect::<Vec<_>>(),
+                    resolution.writes
+                );
+                return Err(Violation::new(NAME, expected, found));
             }
         }
         Ok(())

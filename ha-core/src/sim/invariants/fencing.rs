@@ -4,7 +4,7 @@
 //! memory, and whose last activation nobody heard of, may reach its number again); an activation's term is higher than any that
 //! its unit has seen; a unit never forgets a term, and never goes back to the state of a lower one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Invariant, Violation};
 use crate::id::Term;
@@ -15,6 +15,8 @@ use crate::sim::world::World;
 pub struct TermsFence {
     /// By lineage and term: the unit and its start.
     activations: BTreeMap<(u64, Term), (usize, u64)>,
+    /// Units, by start, that have followed an activation.
+    heard: BTreeSet<(usize, u64, u64, Term)>,
 }
 
 const NAME: &str = "P5, fencing";
@@ -23,6 +25,7 @@ impl TermsFence {
     pub(super) fn new() -> Self {
         Self {
             activations: BTreeMap::new(),
+            heard: BTreeSet::new(),
         }
     }
 
@@ -39,9 +42,9 @@ impl TermsFence {
                 format!("its term is {}", stand.term),
             ));
         }
-        let known = peer
-            .stand()
-            .is_some_and(|p| p.lineage == stand.lineage && p.term >= stand.term);
+        let known = self
+            .heard
+            .contains(&(1 - index, peer.epoch(), stand.lineage, stand.term));
         let epoch = self
             .activations
             .insert((stand.lineage, stand.term), (index, unit.epoch()));
@@ -106,6 +109,10 @@ impl Invariant for TermsFence {
             if world.happened().changed[index] {
                 self.check_activation(index, world)?;
                 Self::check_steps(index, unit)?;
+                self.heard.extend(
+                    unit.stand()
+                        .map(|stand| (index, unit.epoch(), stand.lineage, stand.holds)),
+                );
             }
         }
         Ok(())

@@ -16,6 +16,8 @@ use crate::sim::world::World;
 /// P4, the replica was real.
 pub struct ReplicaWasReal {
     groups: Vec<Vec<usize>>,
+    /// Groups of which an operator had a unit take over a part.
+    torn: Vec<bool>,
     seen: Vec<Option<Op>>,
     shown: [Shown; 2],
 }
@@ -36,6 +38,7 @@ impl ReplicaWasReal {
     pub(super) fn new(workload: &dyn Workload) -> Self {
         Self {
             groups: workload.groups(),
+            torn: vec![false; workload.groups().len()],
             seen: Vec::new(),
             shown: Default::default(),
         }
@@ -51,12 +54,11 @@ impl ReplicaWasReal {
         }
         world.view(unit, &mut self.seen);
         self.check_written(unit, world)?;
-        if stand.active {
-            return if stand.complete {
-                self.check_groups(unit, "at takeover", world)
-            } else {
-                Ok(())
-            };
+        if stand.active && !stand.complete {
+            self.note_torn();
+            return Ok(());
+        } else if stand.active {
+            return self.check_groups(unit, "at takeover", world);
         }
         self.check_order(unit, stand, world)?;
         if stand.state == RfState::StandbyHot {
@@ -81,14 +83,27 @@ impl ReplicaWasReal {
         Ok(())
     }
 
-    fn check_groups(&self, unit: usize, when: &str, world: &World) -> Result<(), Violation> {
-        for group in &self.groups {
-            let mut seen = group.iter().map(|register| self.seen[*register]);
-            if seen.clone().any(|seen| seen.is_some_and(Op::is_corrupt)) {
+    fn is_whole(&self, group: &[usize]) -> bool {
+        let first = group.first().and_then(|register| self.seen[*register]);
+        group.iter().all(|register| self.seen[*register] == first)
+    }
+
+    /// What a unit takes over that does not hold all is what it is, until it is written again.
+    fn note_torn(&mut self) {
+        let torn = self.groups.iter().map(|group| !self.is_whole(group));
+        self.torn = torn.collect();
+    }
+
+    fn check_groups(&mut self, unit: usize, when: &str, world: &World) -> Result<(), Violation> {
+        for (index, group) in self.groups.iter().enumerate() {
+            if self.is_whole(group) {
+                self.torn[index] = false;
                 continue;
             }
-            let first = seen.next().flatten();
-            if seen.any(|seen| seen != first) {
+            let corrupt = group
+                .iter()
+                .any(|register| self.seen[*register].is_some_and(Op::is_corrupt));
+            if !corrupt && !self.torn[index] {
                 let expected = format!("unit {unit}, {when}, shows transactions whole");
                 let shown = group.iter().map(|register| {
                     let seen = self.seen[*register];
