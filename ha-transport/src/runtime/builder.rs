@@ -251,6 +251,7 @@ impl NodeBuilder {
             notifier,
             links: Vec::new(),
             next_link: 1,
+            busy_turns: 0,
             closing: tokio::task::JoinSet::new(),
         };
         Ok((node, driver))

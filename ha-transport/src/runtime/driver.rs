@@ -37,6 +37,8 @@ pub(crate) struct Driver {
     pub(crate) notifier: Notifier,
     pub(crate) links: Vec<OpenLink>,
     pub(crate) next_link: u64,
+    /// Turns since the driver had to wait for something.
+    pub(crate) busy_turns: u32,
     /// Links that are being closed in order.
     pub(crate) closing: JoinSet<()>,
 }
@@ -65,7 +67,11 @@ enum Wake {
 }
 
 /// Messages taken from one link before others get their turn.
-const BURST: usize = 64;
+const BURST_MESSAGES: usize = 64;
+/// Bytes taken from one link before others get their turn: a few milliseconds of applying.
+const BURST_BYTES: usize = 256 * 1024;
+/// Turns without waiting after which others on the thread get theirs.
+const BUSY_TURNS: u32 = 4;
 /// Links of one path that are open at once: while the peer comes back, the old one may linger.
 const LINKS_PER_PATH: usize = 4;
 
@@ -193,28 +199,44 @@ impl Driver {
     ) {
         let id = self.links[place].id;
         let mut next = Some(first);
-        let mut left = BURST;
+        let (mut messages, mut bytes) = (0, 0);
         while let Some(message) = next {
             match message {
-                Ok((lane, bytes)) => {
-                    self.node.handle_message(id, lane, bytes, self.clock.now());
+                Ok((lane, message)) => {
+                    messages += 1;
+                    bytes += message.len();
+                    self.node
+                        .handle_message(id, lane, message, self.clock.now());
                 }
                 Err(error) => return self.lost(place, &error),
             }
-            left -= 1;
-            next = if left == 0 {
-                None
-            } else {
+            let more = messages < BURST_MESSAGES && bytes < BURST_BYTES;
+            next = if more {
                 receiver.try_recv().map(Ok)
+            } else {
+                None
             };
         }
         self.links[place].receive = receive(receiver);
     }
 
     async fn wait(&mut self, deadline: Time) -> Wake {
+        if self.busy_turns >= BUSY_TURNS {
+            // What serves the links may share this thread.
+            self.busy_turns = 0;
+            tokio::task::yield_now().await;
+        }
         let timer = tokio::time::sleep_until(self.clock.instant(deadline));
         tokio::pin!(timer);
-        poll_fn(|cx| self.poll_wake(timer.as_mut(), cx)).await
+        self.busy_turns += 1;
+        poll_fn(|cx| {
+            let wake = self.poll_wake(timer.as_mut(), cx);
+            if wake.is_pending() {
+                self.busy_turns = 0;
+            }
+            wake
+        })
+        .await
     }
 
     fn poll_wake(
@@ -222,6 +244,10 @@ impl Driver {
         timer: Pin<&mut tokio::time::Sleep>,
         cx: &mut Context<'_>,
     ) -> Poll<Wake> {
+        // The timer first: keepalives must go out however much arrives.
+        if timer.poll(cx).is_ready() {
+            return Poll::Ready(Wake::Timer);
+        }
         for (place, link) in self.links.iter_mut().enumerate() {
             if let Poll::Ready((receiver, message)) = link.receive.as_mut().poll(cx) {
                 return Poll::Ready(Wake::Message(place, receiver, message));
@@ -239,10 +265,10 @@ impl Driver {
         if let Poll::Ready(command) = self.commands.poll_recv(cx) {
             return Poll::Ready(command.map_or(Wake::Abandoned, Wake::Command));
         }
-        if let Poll::Ready(Some(established)) = self.established.poll_recv(cx) {
-            return Poll::Ready(Wake::Link(established));
+        match self.established.poll_recv(cx) {
+            Poll::Ready(Some(established)) => Poll::Ready(Wake::Link(established)),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
-        timer.poll(cx).map(|()| Wake::Timer)
     }
 
     fn links_text(&self) -> impl Fn(LinkId) -> String + '_ {
