@@ -550,8 +550,7 @@ impl Sender {
         for index in &clients {
             members.at_mut(*index).ledger.doubt();
         }
-        let full = self.bulk.as_ref().is_some_and(Bulk::is_full);
-        self.begin_bulk(clients, full);
+        self.begin_bulk(clients, false);
         true
     }
 
