@@ -108,6 +108,8 @@ pub enum Order {
     Activate,
     /// Start the node and become STANDBY HOT.
     Sync,
+    /// Wait until the peer is known to be STANDBY HOT.
+    AwaitStandby,
     /// Tell what the node counts.
     Stats,
     /// Tell the sum over all tables.
@@ -332,6 +334,7 @@ fn obey(unit: &mut Unit, order: Order, began: Instant) -> Result<Answer, BenchEr
                 stream_seconds: stream.map(|took| took.as_secs_f64()),
             });
         }
+        Order::AwaitStandby => unit.await_standby()?,
         Order::Stats => {
             let applied = unit.stats()?.0.entries_applied;
             let at = began.elapsed().as_secs_f64();

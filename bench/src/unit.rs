@@ -212,6 +212,17 @@ impl Unit {
         reached.map(|_| ()).map_err(BenchError::failed(what))
     }
 
+    /// On the active unit: waits until it knows that its peer is STANDBY HOT.
+    ///
+    /// # Errors
+    /// If that does not come.
+    pub fn await_standby(&self) -> Result<(), BenchError> {
+        self.await_view("the peer is STANDBY HOT", |view| {
+            let mut groups = view.groups.values();
+            groups.all(|group| group.peer_state == Some(RfState::StandbyHot))
+        })
+    }
+
     /// Waits until the standby holds all that was written so far.
     ///
     /// # Errors
@@ -304,6 +315,7 @@ pub fn resident_bytes() -> Result<u64, BenchError> {
     Ok(kib * 1024)
 }
 
-const GROUP: GroupId = GroupId::new(0);
+/// The group of all tables.
+pub const GROUP: GroupId = GroupId::new(0);
 /// For whatever should happen.
 pub(crate) const BOUND: Duration = Duration::from_secs(120);

@@ -75,6 +75,16 @@ impl Bulk {
         !self.chunks.is_empty()
     }
 
+    /// What the standby must say next: that it is ready, or that it applied a chunk. A number that
+    /// changes when it does.
+    pub(crate) fn awaited(&self) -> Option<u64> {
+        if self.open {
+            self.chunks.front().map(|chunk| chunk.number)
+        } else {
+            Some(u64::MAX)
+        }
+    }
+
     /// The standby is ready for chunks.
     pub(crate) fn open(&mut self) {
         self.open = true;

@@ -54,7 +54,6 @@ pub(crate) struct Collected {
     /// Sections of each part.
     pub(crate) sections: Vec<Vec<pb::Section>>,
     pub(crate) slots: Vec<(u16, Slot)>,
-    pub(crate) transactions: bool,
     pub(crate) commits: Vec<CommitSender>,
     /// Places of the clients in it.
     pub(crate) touched: Vec<usize>,
@@ -165,7 +164,6 @@ impl Collector {
                 .collect();
             self.barriers.push(Barrier { commit, passes });
         }
-        batch.transactions = !touched.is_empty();
         self.transactions(&touched, members, &mut batch);
         if batch.sections.is_empty() {
             self.marked(&touched, members, room, now, &mut batch);

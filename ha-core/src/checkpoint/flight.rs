@@ -23,8 +23,6 @@ pub(crate) struct InFlight {
     pub(crate) bytes: usize,
     /// Place of the client, slot.
     pub(crate) slots: Vec<(u16, Slot)>,
-    /// Whether transactions are in it, so that it must not be split when sent again.
-    pub(crate) transactions: bool,
     pub(crate) commits: Vec<CommitSender>,
     /// Nothing in it was marked before this time.
     pub(crate) since: Time,
@@ -46,6 +44,11 @@ impl Flight {
     /// The number of the newest batch ever collected.
     pub(crate) fn last(&self) -> u64 {
         self.last
+    }
+
+    /// The number of the oldest batch in flight.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.batches.front().map(|batch| batch.number)
     }
 
     pub(crate) fn newest(&mut self) -> Option<&mut InFlight> {

@@ -35,8 +35,8 @@ pub(crate) struct Sender {
     standby: Option<u64>,
     /// The newest sync that this process of the standby asked for.
     asked: u64,
-    /// Transactions were forgotten while no standby was there: what belonged together may arrive in
-    /// pieces until it has caught up.
+    /// What belonged together was forgotten while no standby was there: transactions, and slots that
+    /// a key left and took. It may arrive in pieces until the standby has caught up.
     scattered: bool,
     stream: Option<Stream>,
     bulk: Option<Bulk>,
@@ -215,7 +215,7 @@ impl Sender {
         let mut commits = Vec::new();
         for batch in self.flight.take_all() {
             mark_lost(&batch, members);
-            self.scattered |= batch.transactions;
+            self.scattered |= !batch.slots.is_empty();
             commits.extend(batch.commits);
         }
         commits.extend(self.collector.take_barriers());
@@ -310,6 +310,16 @@ impl Sender {
         }
     }
 
+    /// What the standby has not acknowledged: the oldest batch and the oldest chunk in flight. It
+    /// changes with every acknowledgement; `None` while nothing is in flight.
+    pub(crate) fn awaited(&self) -> Option<(u64, u64)> {
+        self.stream.as_ref()?;
+        let batch = self.flight.oldest();
+        let chunk = self.bulk.as_ref().and_then(Bulk::awaited);
+        (batch.is_some() || chunk.is_some())
+            .then(|| (batch.unwrap_or_default(), chunk.unwrap_or_default()))
+    }
+
     /// The application rang, or a flush is due: look at what is to do.
     pub(crate) fn look(&mut self, members: &mut Members, now: Time) {
         if self.stream.is_some() {
@@ -393,11 +403,12 @@ impl Sender {
         let mut batch = self
             .collector
             .collect(members, &self.shared, room, hold, now);
-        if self.bulk.as_ref().is_some_and(|bulk| !bulk.is_full()) {
+        let caught_up = completes && self.collector.pass_is_done();
+        let repair = self.bulk.as_ref().is_some_and(|bulk| !bulk.is_full());
+        if (repair || self.scattered) && !caught_up {
             // What a transaction removed may show on the standby in a slot that it does not name.
             self.collector.hold(core::mem::take(&mut batch.commits));
         }
-        let caught_up = completes && self.collector.pass_is_done();
         let stable = caught_up || self.is_complete();
         if batch.is_empty() && !caught_up && !(stable && batch.forced) {
             self.settle_empty(batch);
@@ -420,7 +431,6 @@ impl Sender {
             number,
             bytes: batch.bytes,
             slots: core::mem::take(&mut batch.slots),
-            transactions: batch.transactions,
             commits: core::mem::take(&mut batch.commits),
             since: batch.since,
         });
@@ -499,12 +509,9 @@ impl Sender {
         }
         for batch in self.flight.take_all() {
             mark_lost(&batch, members);
-            let slots = if batch.transactions {
-                ids(&batch, members)
-            } else {
-                Vec::new()
-            };
-            self.shared.put_back(slots, batch.commits);
+            // All in the next batch: a key that was removed in a lost one may be at another slot by
+            // now, and its old slot must be vacated no later than the new one shows.
+            self.shared.put_back(ids(&batch, members), batch.commits);
         }
         self.flight.rewind(request.applied);
         self.collector.forget_parts();

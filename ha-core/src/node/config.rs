@@ -31,6 +31,9 @@ pub struct NodeConfig {
     /// How many slots of each table are compared with what was sent or applied, each
     /// `digest_interval`; 0 turns audits off.
     pub audit_slots: u32,
+    /// How long the standby may leave batches or chunks without acknowledgement before the link is
+    /// given up: commits do not wait for a standby that is stuck.
+    pub ack_limit: Duration,
     /// A number that no earlier process of this unit used, from a random source: it tells the
     /// peer whether this process lost its memory.
     pub incarnation: u64,
@@ -48,6 +51,7 @@ impl NodeConfig {
             bulk_window_bytes: 1024 * 1024,
             digest_interval: Duration::from_secs(5),
             audit_slots: 16 * 1024,
+            ack_limit: Duration::from_secs(5),
             incarnation: random.max(1),
         }
     }
@@ -74,6 +78,9 @@ impl NodeConfig {
                 what: "software",
                 limit: limits::MAX_TEXT_BYTES,
             });
+        }
+        if self.ack_limit < Duration::from_millis(10) {
+            return Err(ConfigError::AckLimit);
         }
         if self.digest_interval < Duration::from_millis(10) {
             return Err(ConfigError::DigestInterval);
@@ -233,6 +240,9 @@ pub enum ConfigError {
     /// Something about a group's facility.
     #[error("{0}")]
     Facility(#[from] FacilityConfigError),
+    /// `ack_limit` is below 10 ms.
+    #[error("ack_limit must be at least 10 ms, and longer than the standby ever takes to apply")]
+    AckLimit,
     /// No group, or too many.
     #[error("a node hosts 1 to {limit} groups")]
     Groups {

@@ -46,6 +46,8 @@ pub struct Node {
     /// Something in the Status changed.
     status_due: bool,
     out: VecDeque<Output>,
+    /// Links that a group wants closed.
+    refused: Vec<(LinkId, CloseReason)>,
     stopped: bool,
 }
 
@@ -109,6 +111,7 @@ impl Node {
             status_at: now,
             status_due: false,
             out: VecDeque::new(),
+            refused: Vec::new(),
             stopped: false,
         };
         node.each_group(now, Group::boot);
@@ -246,7 +249,7 @@ impl Node {
         if core::mem::replace(&mut self.stopped, true) {
             return;
         }
-        let text: String = text.chars().take(limits::MAX_TEXT_BYTES / 4).collect();
+        let text = shortened(text);
         for link in self.peer.links().to_vec() {
             self.send(link, Body::Goodbye(pb::Goodbye { text: text.clone() }));
             self.out.push_back(Output::CloseLink {
@@ -260,6 +263,9 @@ impl Node {
     /// What to do next; [`Output::Timeout`] when there is nothing until then.
     pub fn poll_output(&mut self, now: Time) -> Output {
         loop {
+            if let Some((link, reason)) = self.refused.pop() {
+                self.refuse(link, reason, now);
+            }
             if let Some(output) = self.out.pop_front() {
                 return output;
             }
@@ -510,8 +516,7 @@ impl Node {
 
     /// Tells the peer why, and closes the link.
     fn refuse(&mut self, link: LinkId, reason: CloseReason, now: Time) {
-        let mut text = reason.to_string();
-        text.truncate(limits::MAX_TEXT_BYTES);
+        let text = shortened(&reason.to_string());
         self.send(
             link,
             Body::Reject(pb::Reject {
@@ -583,6 +588,7 @@ impl Node {
             now,
             out: &mut self.out,
             links: self.peer.links(),
+            refused: &mut self.refused,
             peer_incarnation: self.peer.incarnation(),
             status_due: &mut self.status_due,
         };
@@ -605,11 +611,17 @@ impl Node {
             now,
             out: &mut self.out,
             links: self.peer.links(),
+            refused: &mut self.refused,
             peer_incarnation: self.peer.incarnation(),
             status_due: &mut self.status_due,
         };
         Ok(f(group, &mut ctx))
     }
+}
+
+/// As much of a text as a message may carry.
+fn shortened(text: &str) -> String {
+    text.chars().take(limits::MAX_TEXT_BYTES / 4).collect()
 }
 
 /// The version of the protocol that this release speaks.
@@ -630,6 +642,7 @@ impl CloseReason {
             Self::PeerLeaves(_) => 9,
             Self::Leaving => 10,
             Self::Silent(_) => 11,
+            Self::Stuck(_) => 12,
         }
     }
 }

@@ -104,6 +104,9 @@ pub enum CloseReason {
     /// This node stops.
     #[error("this unit leaves")]
     Leaving,
+    /// The standby leaves what it was sent without acknowledgement.
+    #[error("the standby acknowledged nothing for {} ms; is it stuck?", .0.as_millis())]
+    Stuck(Duration),
     /// The peer was declared lost.
     #[error("nothing was heard for {} ms", .0.as_millis())]
     Silent(Duration),

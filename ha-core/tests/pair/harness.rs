@@ -36,6 +36,8 @@ pub(crate) struct Pair {
     next_link: u64,
     incarnations: u64,
     bulk_left: usize,
+    /// Acknowledgements of unit 1 do not arrive.
+    pub(crate) mute: bool,
     pub(crate) policy: CommitPolicy,
 }
 
@@ -49,6 +51,7 @@ impl Pair {
             next_link: 1,
             incarnations: 0,
             bulk_left: usize::MAX,
+            mute: false,
             policy: CommitPolicy::Degrade,
         };
         pair.boot(0);
@@ -106,6 +109,13 @@ impl Pair {
             }
         }
         self.drain();
+    }
+
+    /// Whether unit 0 has no link.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.units[0]
+            .as_ref()
+            .is_some_and(|unit| unit.links.is_empty())
     }
 
     /// Breaks the oldest link; what is in flight on it is lost.
@@ -180,6 +190,9 @@ impl Pair {
             let Some((unit, link, lane, message)) = self.wire.pop_front() else {
                 return;
             };
+            if self.mute && lane == Lane::Changes && unit == 0 {
+                continue;
+            }
             if lane == Lane::Bulk && unit == 1 {
                 if self.bulk_left == 0 {
                     continue;

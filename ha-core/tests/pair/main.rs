@@ -300,3 +300,25 @@ fn a_barrier_waits_for_plain_writes() {
     assert_eq!(barrier.wait(LIMIT), Ok(Committed::Replicated));
     assert_eq!(pair.unit(1).table.len(), 3_000);
 }
+
+#[test]
+fn commits_do_not_wait_for_a_standby_that_acknowledges_nothing() {
+    let mut pair = Pair::settled();
+    pair.mute = true;
+    let commit = pair
+        .unit(0)
+        .table
+        .transaction(|t| t.insert(1, vec![1]))
+        .unwrap();
+    pair.run_for(Duration::from_secs(4));
+    assert!(!commit.is_done());
+    pair.run_until("the link is given up", Pair::is_cut);
+    assert_eq!(commit.wait(LIMIT), Ok(Committed::Degraded));
+    pair.mute = false;
+    pair.cut();
+    pair.connect();
+    pair.run_until("hot again", |pair| {
+        pair.state(1) == Some(RfState::StandbyHot) && pair.state(0) == Some(RfState::Active)
+    });
+    assert_eq!(pair.unit(1).table.get(&1), Some(vec![1]));
+}

@@ -111,7 +111,8 @@ impl<K: TableKey, V: TableValue> CheckpointClient for Table<K, V> {
     }
 
     fn take_removals_overflow(&self) -> bool {
-        core::mem::take(&mut self.rows.write().overflow)
+        // Asked often, true seldom.
+        self.rows.read().overflow && core::mem::take(&mut self.rows.write().overflow)
     }
 
     fn attach(&self, shared: &Arc<Shared>) {

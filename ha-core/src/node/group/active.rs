@@ -2,7 +2,7 @@
 
 use super::{Context, Group, Role};
 use crate::id::LinkId;
-use crate::node::output::Event;
+use crate::node::output::{CloseReason, Event};
 use crate::redundancy::{RfState, SwitchoverReason, SwitchoverRefusal, SwitchoverView};
 use crate::scheme::SchemeInput;
 use crate::time::Time;
@@ -105,10 +105,32 @@ impl Group {
                 sender.settle_alone();
             }
         }
+        self.watch_standby(ctx);
         self.continue_handover(ctx);
         let deadline = self.handover.as_ref().and_then(Handover::deadline);
         if deadline.is_some_and(|deadline| ctx.now >= deadline) {
             self.reclaim("the standby did not catch up in time", ctx);
+        }
+    }
+
+    /// A standby that leaves what it was sent without acknowledgement is no standby: commits go on
+    /// without it, and it must come back over a new link.
+    fn watch_standby(&mut self, ctx: &mut Context<'_>) {
+        let Some(sender) = &mut self.sender else {
+            return;
+        };
+        let awaited = sender.awaited();
+        let since = match (awaited, self.awaited) {
+            (Some(now), Some((before, since))) if now == before => since,
+            _ => ctx.now,
+        };
+        self.awaited = awaited.map(|awaited| (awaited, since));
+        if let Some(link) = sender.link()
+            && ctx.now.since(since) >= self.ack_limit
+        {
+            self.awaited = None;
+            sender.standby_lost(&mut self.members);
+            ctx.refused.push((link, CloseReason::Stuck(self.ack_limit)));
         }
     }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use super::agreement::{Agreement, client_hello, compare};
 use super::config::{GroupConfig, NodeConfig, Planted};
-use super::output::{Event, Output};
+use super::output::{CloseReason, Event, Output};
 use crate::checkpoint::{Holds, Members, Receiver, Sender, Shared};
 use crate::id::{GroupId, LinkId, Term, UnitId};
 use crate::redundancy::{
@@ -66,6 +66,9 @@ pub(crate) struct Group {
     suspect: bool,
     maintenance: bool,
     check_at: Time,
+    ack_limit: Duration,
+    /// What the standby was waited for last, and since when.
+    awaited: Option<((u64, u64), Time)>,
     pub(crate) stats: GroupStats,
 }
 
@@ -107,6 +110,8 @@ pub(crate) struct Context<'a> {
     pub(crate) out: &'a mut VecDeque<Output>,
     /// Links over which the peer said Hello, the oldest first.
     pub(crate) links: &'a [LinkId],
+    /// Links that the node must close.
+    pub(crate) refused: &'a mut Vec<(LinkId, CloseReason)>,
     /// The peer's process, if it is there.
     pub(crate) peer_incarnation: Option<u64>,
     /// Something in the status changed: it is sent at once.
@@ -181,6 +186,8 @@ impl Group {
             suspect: false,
             maintenance: false,
             check_at: now + node.digest_interval,
+            ack_limit: node.ack_limit,
+            awaited: None,
             stats: GroupStats::default(),
         })
     }
@@ -442,6 +449,7 @@ impl Group {
             self.sender.as_ref().and_then(Sender::poll_timeout),
             self.handover.as_ref().and_then(Handover::deadline),
             self.standby.deadline(),
+            self.awaited.map(|(_, since)| since + self.ack_limit),
             Some(self.check_at),
         ];
         timers.into_iter().flatten().min().unwrap_or(self.check_at)
