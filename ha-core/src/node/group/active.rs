@@ -117,6 +117,8 @@ impl Group {
     /// without it, and it must come back over a new link.
     fn watch_standby(&mut self, ctx: &mut Context<'_>) {
         let Some(sender) = &mut self.sender else {
+            // A deadline that nobody looks at would be due for ever.
+            self.awaited = None;
             return;
         };
         let awaited = sender.awaited();
