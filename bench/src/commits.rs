@@ -11,8 +11,8 @@ use crate::latency::Samples;
 use crate::pair::{Peer, Site};
 use crate::random::Random;
 use crate::report::{Aim, Report, Unit};
-use crate::suite::{BenchError, Context, Suite};
-use crate::unit::{self, Keepalive, LinkKind, block_on};
+use crate::suite::{BenchError, Context, Suite, block_on};
+use crate::unit::{self, Keepalive, LinkKind};
 
 /// Transactions of one 16-byte entry.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,5 +1,7 @@
 //! Memory per entry on both units.
 
+use std::fs;
+
 use crate::held::{Kind, TableSpec};
 use crate::pair::{Order, Peer, Site};
 use crate::report::{Aim, Report, Unit};
@@ -53,4 +55,18 @@ fn resident(active: &mut Peer, standby: &mut Peer) -> Result<[u64; 2], BenchErro
         active.number(Order::Memory)?,
         standby.number(Order::Memory)?,
     ])
+}
+
+/// Memory of this process that is in RAM, in bytes.
+///
+/// # Errors
+/// If `/proc` does not tell.
+pub fn resident_bytes() -> Result<u64, BenchError> {
+    let status = fs::read_to_string("/proc/self/status").map_err(BenchError::io("/proc"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    let kib = line.ok_or_else(|| BenchError::failed("/proc/self/status")("no VmRSS"))?;
+    Ok(kib * 1024)
 }

@@ -173,3 +173,15 @@ pub fn wait_until(
     }
     Ok(())
 }
+
+/// Runs a future on this thread.
+///
+/// # Errors
+/// If the system gives no runtime.
+pub fn block_on<F: Future>(future: F) -> Result<F::Output, BenchError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(BenchError::io("a runtime"))?;
+    Ok(runtime.block_on(future))
+}

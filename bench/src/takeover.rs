@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use crate::held::{Kind, TableSpec};
 use crate::pair::{Order, Peer, Site};
 use crate::report::{Aim, Report, Unit};
-use crate::suite::{BenchError, Context, Suite};
-use crate::unit::{self, GROUP, Keepalive, LinkKind, block_on};
+use crate::suite::{BenchError, Context, Suite, block_on};
+use crate::unit::{self, GROUP, Keepalive, LinkKind};
 
 /// The active unit, in a process of its own, ends or gives the role up; the standby is here. It is
 /// active when its first write succeeds, which is tried all the time.

@@ -1,6 +1,5 @@
 //! A unit of the pair: its tables and its node, in this process.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
 use crate::held::{Held, TableSpec, replicated};
-use crate::suite::BenchError;
+use crate::suite::{BenchError, block_on};
 
 /// How the units reach each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -287,32 +286,6 @@ pub fn next_event(events: &mut Receiver<Event>) -> Result<Option<Event>, BenchEr
             }
         }
     }
-}
-
-/// Runs a future on this thread.
-///
-/// # Errors
-/// If the system gives no runtime.
-pub fn block_on<F: Future>(future: F) -> Result<F::Output, BenchError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(BenchError::io("a runtime"))?;
-    Ok(runtime.block_on(future))
-}
-
-/// Memory of this process that is in RAM, in bytes.
-///
-/// # Errors
-/// If `/proc` does not tell.
-pub fn resident_bytes() -> Result<u64, BenchError> {
-    let status = fs::read_to_string("/proc/self/status").map_err(BenchError::io("/proc"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    let kib = line.ok_or_else(|| BenchError::failed("/proc/self/status")("no VmRSS"))?;
-    Ok(kib * 1024)
 }
 
 /// The group of all tables.
