@@ -507,11 +507,23 @@ impl Sender {
         {
             commit.resolve(Ok(Committed::Replicated));
         }
+        // A standby that asks for a repair is not whole anyway. Nothing need stay together then, and
+        // a batch that was too large for it does not come again.
+        let together = request.resync_clients.is_empty();
+        if !together {
+            self.scattered |= !self.shared.collect().take_slots().is_empty();
+        }
         for batch in self.flight.take_all() {
             mark_lost(&batch, members);
+            self.scattered |= !together;
             // All in the next batch: a key that was removed in a lost one may be at another slot by
             // now, and its old slot must be vacated no later than the new one shows.
-            self.shared.put_back(ids(&batch, members), batch.commits);
+            let slots = if together {
+                ids(&batch, members)
+            } else {
+                Vec::new()
+            };
+            self.shared.put_back(slots, batch.commits);
         }
         self.flight.rewind(request.applied);
         self.collector.forget_parts();
