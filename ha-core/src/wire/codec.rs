@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::{LimitError, limits, pb};
+use super::{LimitError, limits, pb, scan};
 
 /// An ordered channel of a link. Lanes do not wait for each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -103,6 +103,7 @@ pub(crate) use pb::envelope::Body;
 /// Decodes a message and checks that it belongs to its lane and keeps its limits.
 pub(crate) fn decode(lane: Lane, bytes: Bytes) -> Result<Body, WireError> {
     check("message", bytes.len(), limits::MAX_MESSAGE_BYTES)?;
+    scan::check(&bytes)?;
     let envelope = pb::Envelope::decode(bytes).map_err(|cause| WireError::Undecodable {
         lane,
         cause: cause.to_string(),

@@ -7,6 +7,7 @@ pub mod pb;
 
 mod codec;
 pub mod limits;
+mod scan;
 
 pub(crate) use codec::{Body, decode, encode};
 pub use codec::{Lane, WireError};
