@@ -277,7 +277,12 @@ impl Node {
             let next = self.groups.values_mut().find_map(|group| group.poll(now));
             match next {
                 Some((link, body)) => self.send(link, body),
-                None => return Output::Timeout(self.poll_timeout()),
+                None => {
+                    self.each_group(now, Group::continue_handover);
+                    if self.out.is_empty() {
+                        return Output::Timeout(self.poll_timeout());
+                    }
+                }
             }
         }
     }
