@@ -5,7 +5,7 @@
 //! cargo run --release -p ha-core --features sim --example simulate -- --seed 4711
 //! ```
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -131,10 +131,12 @@ fn show(options: &Options, progress: &Progress) {
             .unwrap_or_else(PoisonError::into_inner)
             .1
             .len();
-        eprint!("\r{done} of {} seeds, {failed} failed", options.seeds);
-        let _ = std::io::stderr().flush();
+        if std::io::stderr().is_terminal() {
+            eprint!("\r{done} of {} seeds, {failed} failed", options.seeds);
+            let _ = std::io::stderr().flush();
+        }
         if done >= options.seeds {
-            eprintln!();
+            eprintln!("\r{done} of {} seeds, {failed} failed", options.seeds);
             return;
         }
         std::thread::park_timeout(Duration::from_millis(100));

@@ -152,6 +152,10 @@ impl Simulation {
     }
 
     fn judge(&mut self) -> Result<(), Failure> {
+        if self.world.still > STANDSTILL {
+            let found = format!("{STANDSTILL} events without any: a timer that is always due?");
+            return Err(self.fail(Violation::new("liveness", "time goes on", found)));
+        }
         for invariant in &mut self.invariants {
             if let Err(violation) = invariant.check(&self.world) {
                 return Err(self.fail(violation));
@@ -227,6 +231,9 @@ impl World {
         text
     }
 }
+
+/// More events than this at one moment are an endless loop.
+const STANDSTILL: u32 = 10_000;
 
 #[cfg(test)]
 mod tests;

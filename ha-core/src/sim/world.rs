@@ -40,6 +40,8 @@ pub struct World {
     pub(crate) calm: bool,
     pub(crate) writing: bool,
     pub(crate) forced: bool,
+    /// Events since time last went on.
+    pub(crate) still: u32,
 }
 
 /// Takes the lines of a trace: when, which unit, what.
@@ -88,6 +90,7 @@ impl World {
             calm: false,
             writing: true,
             forced: false,
+            still: 0,
         };
         world.begin();
         world
@@ -174,6 +177,7 @@ impl World {
         let Some((at, due)) = self.agenda.next() else {
             return false;
         };
+        self.still = if at > self.now { 0 } else { self.still + 1 };
         self.now = self.now.max(at);
         self.begin_event();
         self.handle(due);
