@@ -119,7 +119,6 @@ impl Group {
         let Some(sender) = &mut self.sender else {
             // A deadline that nobody looks at would be due for ever.
             self.awaited = None;
-            self.awaited = None;
             return;
         };
         let awaited = sender.awaited();
