@@ -9,6 +9,7 @@
 //! ```
 
 mod active;
+mod check;
 mod role;
 mod standby;
 
@@ -30,6 +31,7 @@ use crate::time::Time;
 use crate::wire::{Body, encode, pb};
 
 pub(crate) use active::Handover;
+use check::{Check, CheckDue};
 
 /// One redundancy group.
 pub(crate) struct Group {
@@ -40,8 +42,7 @@ pub(crate) struct Group {
     planted: Planted,
     windows: (usize, usize),
     switchover_limit: Duration,
-    digest_interval: Duration,
-    audit_slots: u32,
+    check: Check,
     pub(crate) facility: Facility,
     scheme: Box<dyn Scheme>,
     shared: Arc<Shared>,
@@ -65,7 +66,6 @@ pub(crate) struct Group {
     /// The process was stopped while active: it must hear that it still is.
     suspect: bool,
     maintenance: bool,
-    check_at: Time,
     ack_limit: Duration,
     /// What the standby was waited for last, and since when.
     awaited: Option<((u64, u64), Time)>,
@@ -165,8 +165,7 @@ impl Group {
             planted: config.planted,
             windows: (node.changes_window_bytes, node.bulk_window_bytes),
             switchover_limit: config.switchover_limit,
-            digest_interval: node.digest_interval,
-            audit_slots: node.audit_slots,
+            check: Check::new(node, now),
             facility: Facility::new(facility, now)?,
             scheme: config.scheme,
             shared: config.shared,
@@ -185,7 +184,6 @@ impl Group {
             handover: None,
             suspect: false,
             maintenance: false,
-            check_at: now + node.digest_interval,
             ack_limit: node.ack_limit,
             awaited: None,
             stats: GroupStats::default(),
@@ -436,9 +434,8 @@ impl Group {
         self.scheme_timeout(ctx);
         self.active_timeout(ctx);
         self.standby_timeout(ctx);
-        if ctx.now >= self.check_at {
-            self.check_at = ctx.now + self.digest_interval;
-            self.check(ctx);
+        if let Some(due) = self.check.step(ctx.now) {
+            self.run_check(due, ctx);
         }
     }
 
@@ -450,9 +447,9 @@ impl Group {
             self.handover.as_ref().and_then(Handover::deadline),
             self.standby.deadline(),
             self.awaited.map(|(_, since)| since + self.ack_limit),
-            Some(self.check_at),
+            Some(self.check.at),
         ];
-        timers.into_iter().flatten().min().unwrap_or(self.check_at)
+        timers.into_iter().flatten().min().unwrap_or(self.check.at)
     }
 
     /// The next message that needs credit, and the acknowledgements that are due.
@@ -464,12 +461,14 @@ impl Group {
     }
 
     /// Compares digests, and part of the tables with what was sent or applied.
-    fn check(&mut self, ctx: &mut Context<'_>) {
+    fn run_check(&mut self, due: CheckDue, ctx: &mut Context<'_>) {
         if let Some(sender) = &mut self.sender {
-            sender.check_in();
-            sender.audit(&mut self.members, self.audit_slots);
+            if due.digests {
+                sender.check_in();
+            }
+            sender.audit(&mut self.members, due.slots);
         } else {
-            self.audit_standby(ctx);
+            self.audit_standby(due.slots, ctx);
         }
     }
 

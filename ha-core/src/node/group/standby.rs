@@ -225,13 +225,13 @@ impl Group {
     }
 
     /// Compares part of the tables with what was applied.
-    pub(super) fn audit_standby(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn audit_standby(&mut self, slots: u32, ctx: &mut Context<'_>) {
         if self.facility.state() != RfState::StandbyHot || self.planted.no_digest {
             return;
         }
         let mut damaged = Vec::new();
         for member in self.members.iter_mut() {
-            let entries = member.audit(self.audit_slots).len();
+            let entries = member.audit(slots).len();
             if entries > 0 {
                 self.stats.audit_mismatches += entries as u64;
                 damaged.push(member.id());
