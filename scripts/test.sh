@@ -20,7 +20,7 @@ steps=(
   "transport-none ha-transport without a transport"
   "transport-tcp  ha-transport with tcp alone"
   "transport-quic ha-transport with quic alone"
-  "simulator      the simulator, $((${HA_SIM_SEEDS:-2000})) seeds"
+  "simulator      the simulator, $((${HA_SIM_SEEDS:-10000})) seeds"
   "loom           loom models of what threads share"
   "fuzz           fuzz targets: build, and a bounded run over each corpus"
 )
@@ -37,7 +37,7 @@ the script says what to install.
   --list        list the steps
   --help        this text
 
-  HA_SIM_SEEDS  seeds of the simulator (2000)
+  HA_SIM_SEEDS  seeds of the simulator (10000)
   HA_FUZZ_RUNS  runs of each fuzz target (20000)
 TEXT
 }
@@ -114,7 +114,7 @@ transport_with() {
 
 step_simulator() {
   cargo run --locked --release -p ha-core --features sim --example simulate -- \
-    --seeds "${HA_SIM_SEEDS:-2000}"
+    --seeds "${HA_SIM_SEEDS:-10000}"
 }
 
 # A folder of its own, since other RUSTFLAGS would rebuild everything at each change.

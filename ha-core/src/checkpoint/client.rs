@@ -45,7 +45,8 @@ pub trait CheckpointClient: Send + Sync + 'static {
     }
 
     /// Writes the latest state of each of `slots` into `sink`: [`EntrySink::entry`] for a live
-    /// one, [`EntrySink::vacant`] for a removed one, whose slot may be used again from then on.
+    /// one, [`EntrySink::vacant`] for a removed one, whose slot may be used again from then on. A
+    /// client that uses a slot again earlier calls [`EntrySink::rekeyed`] before the new entry.
     ///
     /// Stops early when [`EntrySink::is_full`]; returns how many slots were written. The slots'
     /// dirty marks are taken already; the node marks the rest again.

@@ -9,7 +9,9 @@ use bytes::Bytes;
 /// The version is the one that both units agreed on, within the range that the table was built
 /// with: write what a unit of that version can read, and read what it writes.
 pub trait Record: Sized + Send + Sync + 'static {
-    /// Appends the encoding to `out`. For keys: the same bytes for equal keys.
+    /// Appends the encoding to `out`. It is canonical: the same bytes for equal records, also after
+    /// decoding (no iteration over a `HashMap`). Both units hash them and compare the sums; a
+    /// standby takes other bytes for damage.
     fn encode(&self, version: u16, out: &mut Vec<u8>);
 
     /// Reads what [`encode`](Self::encode) of the same version wrote. The bytes may come from a
