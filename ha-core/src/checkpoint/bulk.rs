@@ -35,7 +35,7 @@ struct Chunk {
 /// How much one chunk of a bulk sync holds. Small enough that reading it holds a table lock only
 /// shortly, large enough that its overhead vanishes.
 pub(crate) const CHUNK: Budget = Budget {
-    bytes: 64 * 1024,
+    bytes: 128 * 1024,
     entries: 4096,
 };
 

@@ -23,7 +23,7 @@ pub struct NodeConfig {
     pub keepalive: KeepaliveConfig,
     /// How many bytes of batches the peer may have in flight to this unit.
     pub changes_window_bytes: usize,
-    /// How many bytes of bulk chunks the peer may have in flight to this unit: 256 KiB by default.
+    /// How many bytes of bulk chunks the peer may have in flight to this unit: 512 KiB by default.
     /// Small enough that a commit never waits long behind them; for a long link it must be as large
     /// as bandwidth times delay (1 Gbit/s and 10 ms: 1.2 MB), or bulk sync is slower.
     pub bulk_window_bytes: usize,
@@ -49,7 +49,7 @@ impl NodeConfig {
             software: concat!("ha-core ", env!("CARGO_PKG_VERSION")).to_owned(),
             keepalive: KeepaliveConfig::default(),
             changes_window_bytes: 4 * 1024 * 1024,
-            bulk_window_bytes: 256 * 1024,
+            bulk_window_bytes: 512 * 1024,
             digest_interval: Duration::from_secs(5),
             audit_slots: 16 * 1024,
             ack_limit: Duration::from_secs(5),
