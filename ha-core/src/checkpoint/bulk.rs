@@ -32,12 +32,16 @@ struct Chunk {
     bytes: usize,
 }
 
-/// How much one chunk of a bulk sync holds. Small enough that reading it holds a table lock only
-/// shortly, large enough that its overhead vanishes.
-pub(crate) const CHUNK: Budget = Budget {
-    bytes: 128 * 1024,
-    entries: 4096,
-};
+/// How much one chunk of a bulk sync holds: a quarter of the window, so that the standby applies one
+/// while others are on their way, and at most what a commit may well wait for.
+pub(crate) fn chunk_budget(window: usize) -> Budget {
+    Budget {
+        bytes: (window / 4).min(CHUNK_BYTES),
+        entries: 4096,
+    }
+}
+
+const CHUNK_BYTES: usize = 128 * 1024;
 
 impl Bulk {
     pub(crate) fn new(id: u64, clients: Vec<usize>, full: bool) -> Self {
@@ -95,11 +99,16 @@ impl Bulk {
     }
 
     /// Reads the next chunk; `after` is the last batch collected so far.
-    pub(crate) fn read(&mut self, members: &mut Members, after: u64) -> Option<pb::BulkChunk> {
+    pub(crate) fn read(
+        &mut self,
+        members: &mut Members,
+        after: u64,
+        budget: Budget,
+    ) -> Option<pb::BulkChunk> {
         let (place, from) = self.at;
         let member = members.at_mut(*self.clients.get(place)?);
         member.ledger.begin_chunk(from);
-        let next = member.encode_range(from, member.client.slot_bound(), CHUNK);
+        let next = member.encode_range(from, member.client.slot_bound(), budget);
         let done = next >= member.client.slot_bound();
         let to = if done { Slot::LIMIT } else { next };
         member.ledger.end_chunk(to);

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use super::bulk::{Bulk, CHUNK};
+use super::bulk::{Bulk, chunk_budget};
 use super::collect::Collector;
 use super::flight::{Flight, InFlight};
 use super::members::{Member, Members};
@@ -472,10 +472,11 @@ impl Sender {
         } else {
             usize::MAX
         };
-        if bulk.in_flight_bytes() + CHUNK.bytes > window && bulk.has_chunks_in_flight() {
+        let budget = chunk_budget(window);
+        if bulk.in_flight_bytes() + budget.bytes > window && bulk.has_chunks_in_flight() {
             return None;
         }
-        let chunk = bulk.read(members, self.flight.last())?;
+        let chunk = bulk.read(members, self.flight.last(), budget)?;
         self.stats.chunks += 1;
         self.stats.bulk_entries += chunk
             .entries
