@@ -161,7 +161,7 @@ impl Node {
         }
     }
 
-    /// The doorbell of some group's [`Shared`] rang: transactions wait, or marks are many.
+    /// The doorbell of some group's [`Shared`](crate::checkpoint::Shared) rang: transactions wait, or marks are many.
     pub fn handle_doorbell(&mut self, now: Time) {
         self.groups
             .values_mut()
