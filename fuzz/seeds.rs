@@ -4,6 +4,10 @@
 
 use std::path::Path;
 
+#[allow(dead_code, reason = "the target runs it")]
+#[path = "src/frame.rs"]
+mod frame;
+
 use ha_core::wire::pb::envelope::Body;
 use ha_core::wire::pb::{
     Ack, Batch, BulkAck, BulkChunk, ClientHello, ClientSize, Columns, ConfigItem, Digest, Envelope,
@@ -18,6 +22,7 @@ fn main() -> std::io::Result<()> {
         (name, envelope.encode_to_vec())
     });
     write("envelope", envelopes.collect())?;
+    write("frame", frame::seeds())?;
     write("message", ha_fuzz::message::seeds())?;
     write("operations", ha_fuzz::operations::seeds())?;
     write("section", ha_fuzz::section::seeds())
