@@ -36,12 +36,14 @@ struct Chunk {
 /// while others are on their way, and at most what a commit may well wait for.
 pub(crate) fn chunk_budget(window: usize) -> Budget {
     Budget {
-        bytes: (window / 4).min(CHUNK_BYTES),
+        // Never nothing, however small a window a peer may grant: the walk must get on.
+        bytes: (window / 4).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES),
         entries: 4096,
     }
 }
 
 const CHUNK_BYTES: usize = 128 * 1024;
+const CHUNK_BYTES_MIN: usize = 4 * 1024;
 
 impl Bulk {
     pub(crate) fn new(id: u64, clients: Vec<usize>, full: bool) -> Self {
