@@ -11,7 +11,8 @@
 mod commit;
 mod dirty;
 mod doorbell;
-pub(crate) mod shim;
+#[doc(hidden)]
+pub mod shim;
 
 pub use commit::{Commit, CommitError, CommitSender, Committed};
 pub use dirty::DirtySet;

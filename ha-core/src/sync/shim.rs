@@ -1,20 +1,22 @@
 //! Atomics and locks: the real ones, or loom's while a model runs.
+//!
+//! For this workspace's crates alone: what is here can change in any release.
 
 #[cfg(not(loom))]
-pub(crate) use self::real::*;
+pub use self::real::*;
 
 #[cfg(loom)]
-pub(crate) use self::model::*;
+pub use self::model::*;
 
 #[cfg(not(loom))]
 mod real {
     use core::time::Duration;
 
-    pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+    pub use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+    pub use parking_lot::{Condvar, Mutex, MutexGuard};
 
     /// Waits until `condition` is false, at most for `timeout`. Returns whether it timed out.
-    pub(crate) fn wait_while_for<T>(
+    pub fn wait_while_for<T>(
         condvar: &Condvar,
         guard: &mut MutexGuard<'_, T>,
         condition: impl Fn(&T) -> bool,
@@ -32,7 +34,7 @@ mod model {
     use core::time::Duration;
     use std::sync::PoisonError;
 
-    pub(crate) use loom::sync::atomic::Ordering;
+    pub use loom::sync::atomic::Ordering;
 
     /// loom's atomics, each beside a second one that every access touches.
     ///
@@ -43,14 +45,14 @@ mod model {
     macro_rules! atomics {
         ($($name:ident, $value:ty;)*) => {$(
             #[derive(Debug)]
-            pub(crate) struct $name {
+            pub struct $name {
                 inner: loom::sync::atomic::$name,
                 turn: loom::sync::atomic::AtomicUsize,
             }
 
             #[allow(dead_code, reason = "not each type needs each operation")]
             impl $name {
-                pub(crate) fn new(value: $value) -> Self {
+                pub fn new(value: $value) -> Self {
                     let turn = loom::sync::atomic::AtomicUsize::new(0);
                     Self { inner: loom::sync::atomic::$name::new(value), turn }
                 }
@@ -60,19 +62,19 @@ mod model {
                     &self.inner
                 }
 
-                pub(crate) fn load(&self, order: Ordering) -> $value {
+                pub fn load(&self, order: Ordering) -> $value {
                     self.turn().load(order)
                 }
 
-                pub(crate) fn store(&self, value: $value, order: Ordering) {
+                pub fn store(&self, value: $value, order: Ordering) {
                     self.turn().store(value, order);
                 }
 
-                pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
+                pub fn swap(&self, value: $value, order: Ordering) -> $value {
                     self.turn().swap(value, order)
                 }
 
-                pub(crate) fn compare_exchange(
+                pub fn compare_exchange(
                     &self,
                     current: $value,
                     new: $value,
@@ -82,12 +84,22 @@ mod model {
                     self.turn().compare_exchange(current, new, success, failure)
                 }
 
-                pub(crate) fn fetch_or(&self, value: $value, order: Ordering) -> $value {
+                pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {
                     self.turn().fetch_or(value, order)
                 }
 
-                pub(crate) fn fetch_and(&self, value: $value, order: Ordering) -> $value {
+                pub fn fetch_and(&self, value: $value, order: Ordering) -> $value {
                     self.turn().fetch_and(value, order)
+                }
+
+                pub fn compare_exchange_weak(
+                    &self,
+                    current: $value,
+                    new: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    self.turn().compare_exchange(current, new, success, failure)
                 }
             }
         )*};
@@ -100,29 +112,45 @@ mod model {
         AtomicU64, u64;
     }
 
-    impl AtomicU32 {
-        pub(crate) fn fetch_add(&self, value: u32, order: Ordering) -> u32 {
-            self.turn().fetch_add(value, order)
-        }
+    /// What only numbers can do.
+    macro_rules! numbers {
+        ($($name:ident, $value:ty;)*) => {$(
+            #[allow(dead_code, reason = "not each type needs each operation")]
+            impl $name {
+                pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                    self.turn().fetch_add(value, order)
+                }
+
+                pub fn fetch_max(&self, value: $value, order: Ordering) -> $value {
+                    self.turn().fetch_max(value, order)
+                }
+            }
+        )*};
+    }
+
+    numbers! {
+        AtomicU8, u8;
+        AtomicU32, u32;
+        AtomicU64, u64;
     }
 
     /// loom's mutex in the manner of parking_lot's.
     #[derive(Debug)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+    pub struct Mutex<T>(loom::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
+        pub fn new(value: T) -> Self {
             Self(loom::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        pub fn lock(&self) -> MutexGuard<'_, T> {
             MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)))
         }
     }
 
     /// The option is empty only while the guard's thread waits.
     #[derive(Debug)]
-    pub(crate) struct MutexGuard<'a, T>(Option<loom::sync::MutexGuard<'a, T>>);
+    pub struct MutexGuard<'a, T>(Option<loom::sync::MutexGuard<'a, T>>);
 
     impl<T> Deref for MutexGuard<'_, T> {
         type Target = T;
@@ -140,20 +168,20 @@ mod model {
 
     /// loom's condition variable.
     #[derive(Debug)]
-    pub(crate) struct Condvar(loom::sync::Condvar);
+    pub struct Condvar(loom::sync::Condvar);
 
     impl Condvar {
-        pub(crate) fn new() -> Self {
+        pub fn new() -> Self {
             Self(loom::sync::Condvar::new())
         }
 
-        pub(crate) fn notify_all(&self) {
+        pub fn notify_all(&self) {
             self.0.notify_all();
         }
     }
 
     /// loom has no time: this one never times out.
-    pub(crate) fn wait_while_for<T>(
+    pub fn wait_while_for<T>(
         condvar: &Condvar,
         guard: &mut MutexGuard<'_, T>,
         condition: impl Fn(&T) -> bool,
@@ -169,9 +197,8 @@ mod model {
 }
 
 /// Explores a model with up to two preemptions, in which nearly all faults show.
-#[cfg(test)]
 #[cfg(loom)]
-pub(crate) fn model(run: impl Fn() + Sync + Send + 'static) {
+pub fn model(run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(run);
@@ -181,12 +208,12 @@ pub(crate) fn model(run: impl Fn() + Sync + Send + 'static) {
 #[cfg(test)]
 #[cfg(loom)]
 #[derive(Default)]
-pub(crate) struct CountWakes(core::sync::atomic::AtomicUsize);
+pub struct CountWakes(core::sync::atomic::AtomicUsize);
 
 #[cfg(test)]
 #[cfg(loom)]
 impl CountWakes {
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.load(core::sync::atomic::Ordering::SeqCst)
     }
 }

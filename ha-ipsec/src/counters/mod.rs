@@ -1,0 +1,1 @@
+//! The counters of IPsec SAs as a checkpoint client.

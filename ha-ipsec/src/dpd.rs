@@ -1,0 +1,1 @@
+//! Dead peer detection across a takeover.

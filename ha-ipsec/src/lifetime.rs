@@ -1,0 +1,1 @@
+//! Lifetimes in seconds, bytes and packets.

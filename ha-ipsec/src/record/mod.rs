@@ -1,0 +1,1 @@
+//! Records of IKE and IPsec SAs and their codecs.

@@ -1,0 +1,1 @@
+//! Inbound anti-replay windows and ceilings.

@@ -1,0 +1,1 @@
+//! The SA database: tables, packet path, transactions.

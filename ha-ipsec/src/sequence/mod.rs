@@ -1,0 +1,1 @@
+//! Outbound sequence numbers: reserve, do not report.
