@@ -30,6 +30,7 @@ struct Chunk {
     from: u32,
     to: u32,
     bytes: usize,
+    receipts: Vec<(Slot, u64)>,
 }
 
 /// How much one chunk of a bulk sync holds: a quarter of the window, so that the standby applies one
@@ -115,6 +116,7 @@ impl Bulk {
         let to = if done { Slot::LIMIT } else { next };
         member.ledger.end_chunk(to);
         let bytes = member.builder.bytes();
+        let receipts = member.builder.take_receipts();
         let chunk = pb::BulkChunk {
             bulk: self.id,
             number: self.next,
@@ -131,6 +133,7 @@ impl Bulk {
             from,
             to,
             bytes,
+            receipts,
         });
         self.in_flight_bytes += bytes;
         self.next += 1;
@@ -145,8 +148,11 @@ impl Bulk {
                 break;
             };
             self.in_flight_bytes -= chunk.bytes;
-            let ledger = &mut members.at_mut(self.clients[chunk.place]).ledger;
-            ledger.announce_range(chunk.from, chunk.to);
+            let member = members.at_mut(self.clients[chunk.place]);
+            member.ledger.announce_range(chunk.from, chunk.to);
+            if !chunk.receipts.is_empty() {
+                member.client.acknowledged(&chunk.receipts);
+            }
         }
     }
 

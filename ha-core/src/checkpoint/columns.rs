@@ -131,6 +131,16 @@ impl EntryWriter<'_> {
         self.out.buffers(self.with_key).1
     }
 
+    /// Has `number` handed back through
+    /// [`CheckpointClient::acknowledged`](super::CheckpointClient::acknowledged) once the standby
+    /// has applied this entry. If what carries it is lost, it is not.
+    #[inline]
+    pub fn receipt(&mut self, number: u64) {
+        if self.purpose != Purpose::Audit {
+            self.out.receipts.push((self.slot, number));
+        }
+    }
+
     /// Ends the entry.
     #[inline]
     pub fn finish(self) {
@@ -159,9 +169,15 @@ pub(crate) struct SectionBuilder {
     removed: Gaps,
     puts: ColumnBuilder,
     updates: ColumnBuilder,
+    receipts: Vec<(Slot, u64)>,
 }
 
 impl SectionBuilder {
+    /// The receipts asked for since the last call.
+    pub(crate) fn take_receipts(&mut self) -> Vec<(Slot, u64)> {
+        core::mem::take(&mut self.receipts)
+    }
+
     pub(crate) fn entries(&self) -> usize {
         self.removed.gaps.len() + self.puts.slots.gaps.len() + self.updates.slots.gaps.len()
     }

@@ -17,6 +17,9 @@ pub(crate) struct Flight {
     last: u64,
 }
 
+/// Place of the client, and what it is told.
+pub(crate) type Receipts = Vec<(u16, Vec<(Slot, u64)>)>;
+
 /// One batch in flight: what must be sent again if it gets lost.
 pub(crate) struct InFlight {
     pub(crate) number: u64,
@@ -24,6 +27,8 @@ pub(crate) struct InFlight {
     /// Place of the client, slot.
     pub(crate) slots: Vec<(u16, Slot)>,
     pub(crate) commits: Vec<CommitSender>,
+    /// What clients are to be told when it is acknowledged.
+    pub(crate) receipts: Receipts,
     /// Nothing in it was marked before this time.
     pub(crate) since: Time,
 }

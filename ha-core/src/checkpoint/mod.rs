@@ -13,7 +13,7 @@ mod sender;
 mod shared;
 mod table;
 
-pub use client::{ApplyError, CheckpointClient, ClientDescriptor, FlushPolicy, Staged};
+pub use client::{ApplyError, CheckpointClient, ClientDescriptor, FlushPolicy, Notice, Staged};
 pub use columns::{Changes, EntrySink, EntryWriter};
 pub use receiver::StreamError;
 pub use record::{DecodeError, Record};
