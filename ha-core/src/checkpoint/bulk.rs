@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::columns::Receipt;
 use super::members::{Budget, Members};
 use crate::id::Slot;
 use crate::wire::pb;
@@ -30,7 +31,7 @@ struct Chunk {
     from: u32,
     to: u32,
     bytes: usize,
-    receipts: Vec<(Slot, u64)>,
+    receipts: Vec<Receipt>,
 }
 
 /// How much one chunk of a bulk sync holds: a quarter of the window, so that the standby applies one

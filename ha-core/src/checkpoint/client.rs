@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::any::Any;
 use std::sync::Arc;
 
-use super::columns::{Changes, EntrySink};
+use super::columns::{Changes, EntrySink, Receipt};
 use super::shared::Shared;
 use crate::id::{ClientId, Slot};
 use crate::sync::DirtySet;
@@ -86,10 +86,9 @@ pub trait CheckpointClient: Send + Sync + 'static {
         false
     }
 
-    /// The standby has applied entries that were encoded with a
-    /// [receipt](super::EntryWriter::receipt): each slot with the number that was given. Entries
-    /// that changed again since then come with the older number first.
-    fn acknowledged(&self, receipts: &[(Slot, u64)]) {
+    /// The standby has applied entries for which a [receipt](super::EntryWriter::receipt) was asked
+    /// for, in the order in which they were sent.
+    fn acknowledged(&self, receipts: &[Receipt]) {
         let _ = receipts;
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::columns::Receipt;
 use crate::id::Slot;
 use crate::sync::CommitSender;
 use crate::time::Time;
@@ -18,7 +19,7 @@ pub(crate) struct Flight {
 }
 
 /// Place of the client, and what it is told.
-pub(crate) type Receipts = Vec<(u16, Vec<(Slot, u64)>)>;
+pub(crate) type Receipts = Vec<(u16, Vec<Receipt>)>;
 
 /// One batch in flight: what must be sent again if it gets lost.
 pub(crate) struct InFlight {

@@ -18,7 +18,7 @@ mod builder;
 mod client;
 mod rows;
 
-pub use batch::{Staging, WriteBatch};
+pub use batch::{BatchPart, LockedPart, Staging, WriteBatch};
 pub use builder::{BuildError, StateTableBuilder};
 
 /// What a key must be; implemented for whatever is.

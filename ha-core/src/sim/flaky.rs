@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::checkpoint::{
-    ApplyError, Changes, CheckpointClient, ClientDescriptor, EntrySink, Notice, Shared, Staged,
+    ApplyError, Changes, CheckpointClient, ClientDescriptor, EntrySink, Notice, Receipt, Shared,
+    Staged,
 };
 use crate::id::Slot;
 use crate::sync::DirtySet;
@@ -65,7 +66,7 @@ impl CheckpointClient for Flaky {
         self.inner.take_removals_overflow()
     }
 
-    fn acknowledged(&self, receipts: &[(Slot, u64)]) {
+    fn acknowledged(&self, receipts: &[Receipt]) {
         self.inner.acknowledged(receipts);
     }
 

@@ -184,9 +184,13 @@ impl Group {
                 .iter()
                 .for_each(|member| member.client.track_removals(false));
         }
+        let full = begin.mode() == pb::SyncMode::Full;
+        if full {
+            self.set_synced(false);
+        }
         ctx.event(Event::SyncBegan {
             group: self.id,
-            full: begin.mode() == pb::SyncMode::Full,
+            full,
             bulk: begin.bulk != 0,
         });
         ctx.send(link, Body::SyncBegin(begin));
