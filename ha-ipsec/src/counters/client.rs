@@ -310,7 +310,7 @@ impl Control {
 
     fn renew(&mut self, now: Time, sizes: &Sizes, closing: bool) -> Renewed {
         self.exposed = true;
-        self.sent_kib = self.live.bytes().kib();
+        self.sent_kib = self.live.bytes().told();
         let kib = self.sent_kib;
         match (&self.live, &mut self.sizer) {
             (Live::Inbound(live), Sizer::Inbound(sizer)) => {

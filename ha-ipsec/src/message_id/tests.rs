@@ -121,7 +121,12 @@ fn a_takeover_carries_on_only_where_nothing_is_unknown() {
     for (ids, lag, support, expected) in [
         (idle, Lag::None, SyncSupport::NONE, Takeover::Continue),
         (idle, Lag::None, SyncSupport::ALL, Takeover::Continue),
-        (idle, Lag::Requests(0), SyncSupport::NONE, Takeover::Continue),
+        (
+            idle,
+            Lag::Requests(0),
+            SyncSupport::NONE,
+            Takeover::Continue,
+        ),
         (idle, lagging, SyncSupport::ALL, Takeover::Synchronize),
         (idle, lagging, SyncSupport::NONE, stalled(0, lagging)),
         (waiting, Lag::None, SyncSupport::ALL, Takeover::Synchronize),
@@ -149,7 +154,10 @@ fn a_request_that_the_former_active_did_not_answer_is_processed_afresh_if_nothin
     ids.respond(0);
     ids.handle_request(1);
     let mut lagging = ids;
-    assert_eq!(ids.take_over(Lag::None, SyncSupport::NONE), Takeover::Continue);
+    assert_eq!(
+        ids.take_over(Lag::None, SyncSupport::NONE),
+        Takeover::Continue
+    );
     assert_eq!(ids.handle_request(0), Request::Retransmission);
     assert_eq!(ids.handle_request(1), Request::New);
     lagging.take_over(Lag::Requests(1), SyncSupport::ALL);

@@ -68,7 +68,9 @@ fn inbound_key(instance: u64) -> Vec<u8> {
 fn refusal(pair: &mut Pair) -> String {
     pair.run_until("refused", |pair| {
         let events = &pair.units[1].as_ref().unwrap().events;
-        events.iter().any(|event| matches!(event, Event::SyncFailed { .. }))
+        events
+            .iter()
+            .any(|event| matches!(event, Event::SyncFailed { .. }))
     });
     let failed = pair.unit(1).events.drain(..).find_map(|event| match event {
         Event::SyncFailed { error, .. } => Some(error.to_string()),
@@ -84,11 +86,19 @@ fn bad_counters_are_refused_with_the_reason() {
         (key(1)[..9].to_vec(), &[10, 5, 0], "without a parameter"),
         ([&[0; 8][..], &[0, 0]].concat(), &[10, 5, 0], "budget of 0"),
         ([&[0; 8][..], &[1, 31]].concat(), &[0, 5], "31"),
-        ([&[0; 8][..], &[13, 64]].concat(), &[0, 5], "two inbound policies"),
+        (
+            [&[0; 8][..], &[13, 64]].concat(),
+            &[0, 5],
+            "two inbound policies",
+        ),
         (key(1), &[], "cut off"),
         (key(1), &[10, 0x80], "cut off"),
         (key(1), &[10, 11, 0], "ahead of the reservation"),
-        (key(1), &[0xff, 0xff, 0xff, 0xff, 0x7f, 1, 0], "beyond the last number"),
+        (
+            key(1),
+            &[0xff, 0xff, 0xff, 0xff, 0x7f, 1, 0],
+            "beyond the last number",
+        ),
     ];
     for (key, value, expected) in cases {
         let (forged, mut pair) = Forged::pair();
@@ -96,7 +106,10 @@ fn bad_counters_are_refused_with_the_reason() {
         pair.join(1);
         let refusal = refusal(&mut pair);
         assert!(refusal.contains(expected), "{expected}: {refusal}");
-        assert!(refusal.contains("ipsec-counters") || refusal.contains("client 103"), "{refusal}");
+        assert!(
+            refusal.contains("ipsec-counters") || refusal.contains("client 103"),
+            "{refusal}"
+        );
         assert_ne!(pair.state(1), Some(RfState::StandbyHot));
     }
 }
@@ -118,7 +131,10 @@ fn a_reservation_that_goes_back_is_refused_until_it_is_right_again() {
 #[test]
 fn a_record_that_is_no_record_is_refused() {
     let (forged, mut pair) = Forged::pair();
-    forged.sas.insert(bytes(&outbound_id(1)), vec![0xff; 20]).unwrap();
+    forged
+        .sas
+        .insert(bytes(&outbound_id(1)), vec![0xff; 20])
+        .unwrap();
     pair.join(1);
     let refusal = refusal(&mut pair);
     assert!(refusal.contains("cannot decode the value"), "{refusal}");
@@ -142,7 +158,10 @@ fn what_came_without_its_other_half_is_not_used() {
     let sad = pair.sad(1);
     for number in [1, 2] {
         let id = outbound_id(number);
-        assert_eq!(sad.outbound(&id).unwrap_err(), LookupError::NoCounters { id });
+        assert_eq!(
+            sad.outbound(&id).unwrap_err(),
+            LookupError::NoCounters { id }
+        );
     }
     let mut events: Vec<_> = std::iter::from_fn(|| sad.poll_event()).collect();
     events.sort_by_key(|event| format!("{event:?}"));
@@ -171,7 +190,13 @@ fn expired_sas_that_arrive_in_bulk_are_not_used() {
     pair.fail_over_from(0);
     pair.run_for(5);
     let (sad, id) = (pair.sad(1), outbound_id(1));
-    assert_eq!(sad.poll_event(), Some(SadEvent::HardLifetime { id, which: Which::Time }));
+    assert_eq!(
+        sad.poll_event(),
+        Some(SadEvent::HardLifetime {
+            id,
+            which: Which::Time
+        })
+    );
     assert!(sad.outbound(&id).unwrap().next().is_err());
 }
 
@@ -181,12 +206,18 @@ fn unknown_algorithms_are_kept_and_never_used() {
     let mut odd = inbound(1);
     (odd.instance, odd.encryption) = (7, Some(Transform::encryption(4711, 128)));
     forged.sa(&odd);
-    forged.counters.insert(inbound_key(7), vec![0, 5]).unwrap();
+    forged
+        .counters
+        .insert(inbound_key(7), vec![0, 0, 5])
+        .unwrap();
     pair.join(1);
     pair.run_until_whole();
     pair.fail_over_from(0);
     let (sad, id) = (pair.sad(1), inbound_id(1));
-    assert_eq!(sad.record(&id).unwrap().encryption, Some(Transform::encryption(4711, 128)));
+    assert_eq!(
+        sad.record(&id).unwrap().encryption,
+        Some(Transform::encryption(4711, 128))
+    );
     let error = sad.inbound(&id).unwrap_err();
     assert!(matches!(error, LookupError::Unusable { .. }), "{error}");
     assert!(error.to_string().contains("4711"), "{error}");

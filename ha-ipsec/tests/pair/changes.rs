@@ -12,7 +12,9 @@ fn pair() -> Pair {
     let mut change = pair.sad(0).change();
     change.insert_ike(ike(1)).insert_ike(ike(2));
     for number in [1, 2] {
-        change.insert(of(1, inbound(number))).insert(of(1, outbound(number)));
+        change
+            .insert(of(1, inbound(number)))
+            .insert(of(1, outbound(number)));
     }
     let commit = change.commit().unwrap();
     pair.run_until_committed(&commit);
@@ -31,9 +33,15 @@ fn what_is_inserted_is_on_both_units() {
         let sad = pair.sad(unit);
         let mut children = sad.children(&ike_id(1));
         children.sort_unstable();
-        assert_eq!(children, [outbound_id(1), outbound_id(2), inbound_id(1), inbound_id(2)]);
+        assert_eq!(
+            children,
+            [outbound_id(1), outbound_id(2), inbound_id(1), inbound_id(2)]
+        );
         assert_eq!(sad.by_peer("192.0.2.2".parse().unwrap()), [ike_id(1)]);
-        assert_eq!(sad.record(&inbound_id(1)), pair.sad(0).record(&inbound_id(1)));
+        assert_eq!(
+            sad.record(&inbound_id(1)),
+            pair.sad(0).record(&inbound_id(1))
+        );
         assert!(sad.counters(&inbound_id(1)).is_some());
         assert!(sad.progress().contains(&ike_id(2)));
     }
@@ -57,7 +65,11 @@ fn a_rekeyed_ike_sa_keeps_its_children_and_they_their_numbers() {
     let again = pair.sad(0).outbound(&outbound_id(1)).unwrap();
     assert_eq!(again.record().ike, Some(ike_id(3)));
     assert_eq!(again.next().unwrap(), first + 1);
-    assert_eq!(sa.next().unwrap(), first + 2, "one counter, however it is reached");
+    assert_eq!(
+        sa.next().unwrap(),
+        first + 2,
+        "one counter, however it is reached"
+    );
 }
 
 #[test]
@@ -105,7 +117,10 @@ fn contradictions_are_refused_and_change_nothing() {
         change.insert_ike(ike(9));
         fill(&mut change);
         let error = change.commit().unwrap_err();
-        assert!(sad.ike(&ike_id(9)).is_none(), "{error}: nothing has changed");
+        assert!(
+            sad.ike(&ike_id(9)).is_none(),
+            "{error}: nothing has changed"
+        );
         error
     };
     let id = inbound_id(1);
@@ -114,7 +129,13 @@ fn contradictions_are_refused_and_change_nothing() {
     let error = refused(&|change| drop(change.insert_ike(ike(2))));
     assert_eq!(error, ChangeError::DuplicateIke { id: ike_id(2) });
     let error = refused(&|change| drop(change.insert(of(7, inbound(7)))));
-    assert_eq!(error, ChangeError::NoIkeSa { id: inbound_id(7), ike: ike_id(7) });
+    assert_eq!(
+        error,
+        ChangeError::NoIkeSa {
+            id: inbound_id(7),
+            ike: ike_id(7)
+        }
+    );
     let error = refused(&|change| drop(change.rekey_ike(ike_id(7), ike(8))));
     assert!(matches!(error, ChangeError::NotFound(_)), "{error}");
     // Keys are fixed: with them the numbers would begin anew.
@@ -142,33 +163,51 @@ fn lifetimes_end_on_whichever_unit_is_active() {
     sa.created_unix_s = now;
     sa.lifetime.soft.seconds = Some(100);
     sa.lifetime.hard.seconds = Some(200);
-    sa.lifetime.soft.bytes = Some(10_000);
+    sa.lifetime.soft.bytes = Some(10 << 20);
     change.insert(sa);
     let commit = change.commit().unwrap();
     pair.run_until_committed(&commit);
     let id = outbound_id(1);
     let sa = pair.sad(0).outbound(&id).unwrap();
     sa.next().unwrap();
-    drop(sa.charge(9_000));
+    drop(sa.charge(9 << 20));
     pair.run_for(50);
     pair.fail_over_from(0);
     pair.run_for(5);
     assert_eq!(pair.sad(1).poll_event(), None);
     // What the former active unit charged counts.
     let sa = pair.sad(1).outbound(&id).unwrap();
-    drop(sa.charge(2_000));
+    drop(sa.charge(1 << 20));
     pair.run_for(2);
     let event = pair.sad(1).poll_event();
-    assert_eq!(event, Some(SadEvent::SoftLifetime { id, which: Which::Volume }));
+    assert_eq!(
+        event,
+        Some(SadEvent::SoftLifetime {
+            id,
+            which: Which::Volume
+        })
+    );
     pair.unix_s = now + 100;
     pair.run_for(2);
     let event = pair.sad(1).poll_event();
-    assert_eq!(event, Some(SadEvent::SoftLifetime { id, which: Which::Time }));
+    assert_eq!(
+        event,
+        Some(SadEvent::SoftLifetime {
+            id,
+            which: Which::Time
+        })
+    );
     assert!(sa.next().is_ok());
     pair.unix_s = now + 200;
     pair.run_for(2);
     let event = pair.sad(1).poll_event();
-    assert_eq!(event, Some(SadEvent::HardLifetime { id, which: Which::Time }));
+    assert_eq!(
+        event,
+        Some(SadEvent::HardLifetime {
+            id,
+            which: Which::Time
+        })
+    );
     assert_eq!(sa.next().unwrap_err(), Refused::Closed);
 }
 
@@ -180,7 +219,10 @@ fn lookups_say_what_is_wrong() {
     change.insert(inbound(1));
     change.commit().unwrap();
     let id = inbound_id(1);
-    assert_eq!(sad.outbound(&id).unwrap_err(), LookupError::WrongDirection { id });
+    assert_eq!(
+        sad.outbound(&id).unwrap_err(),
+        LookupError::WrongDirection { id }
+    );
     let id = inbound_id(2);
     assert_eq!(sad.inbound(&id).unwrap_err(), LookupError::NotFound { id });
 }

@@ -14,9 +14,7 @@ use ha_core::sync::Commit;
 use ha_core::time::Time;
 use ha_core::wire::Lane;
 use ha_ipsec::id::{IkeId, Protocol, SaId};
-use ha_ipsec::record::{
-    Direction, IkeRole, IkeSa, IkeVersion, IpsecSa, Mode, SaKeys, Transform,
-};
+use ha_ipsec::record::{Direction, IkeRole, IkeSa, IkeVersion, IpsecSa, Mode, SaKeys, Transform};
 use ha_ipsec::sad::{Sad, SadConfig};
 use ha_ipsec::secret::Secret;
 
@@ -93,7 +91,12 @@ impl Pair {
         let config = NodeConfig::new(UnitId::new(unit as u32), self.incarnations);
         let node = Node::new(config, vec![group], self.now).unwrap();
         let (events, links) = (Vec::new(), Vec::new());
-        self.units[unit] = Some(Unit { node, sad, events, links });
+        self.units[unit] = Some(Unit {
+            node,
+            sad,
+            events,
+            links,
+        });
         self.drain();
     }
 
@@ -156,7 +159,11 @@ impl Pair {
     }
 
     pub(crate) fn sad(&self, unit: usize) -> Sad {
-        self.units[unit].as_ref().expect("the unit runs").sad.clone()
+        self.units[unit]
+            .as_ref()
+            .expect("the unit runs")
+            .sad
+            .clone()
     }
 
     pub(crate) fn state(&self, unit: usize) -> Option<RfState> {
@@ -180,8 +187,18 @@ impl Pair {
     pub(crate) fn run_until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
         let limit = self.now + Duration::from_secs(60);
         while !condition(self) {
-            let events = || self.units.iter().flatten().map(|u| &u.events).collect::<Vec<_>>();
-            assert!(self.now < limit, "{what}: not within a minute\n{:#?}", events());
+            let events = || {
+                self.units
+                    .iter()
+                    .flatten()
+                    .map(|u| &u.events)
+                    .collect::<Vec<_>>()
+            };
+            assert!(
+                self.now < limit,
+                "{what}: not within a minute\n{:#?}",
+                events()
+            );
             self.step();
         }
     }
@@ -231,8 +248,13 @@ impl Pair {
             let mut closed = Vec::new();
             loop {
                 match unit.node.poll_output(now) {
-                    Output::Send { link, lane, message } => {
-                        if let Some((_, theirs)) = unit.links.iter().find(|(ours, _)| *ours == link) {
+                    Output::Send {
+                        link,
+                        lane,
+                        message,
+                    } => {
+                        if let Some((_, theirs)) = unit.links.iter().find(|(ours, _)| *ours == link)
+                        {
                             self.wire.push_back((1 - index, *theirs, lane, message));
                         }
                     }
@@ -249,9 +271,10 @@ impl Pair {
     /// A unit closes a link: the other one learns of it.
     fn close(&mut self, index: usize, link: LinkId) {
         let now = self.now;
-        let Some(at) = self.units[index].as_ref().and_then(|unit| {
-            unit.links.iter().position(|(ours, _)| *ours == link)
-        }) else {
+        let Some(at) = self.units[index]
+            .as_ref()
+            .and_then(|unit| unit.links.iter().position(|(ours, _)| *ours == link))
+        else {
             return;
         };
         let (_, theirs) = self.unit(index).links.remove(at);
@@ -263,24 +286,41 @@ impl Pair {
 }
 
 pub(crate) fn ike_id(number: u64) -> IkeId {
-    IkeId { initiator: number, responder: number + 1_000_000 }
+    IkeId {
+        initiator: number,
+        responder: number + 1_000_000,
+    }
 }
 
 pub(crate) fn ike(number: u64) -> IkeSa {
     let remote = format!("192.0.2.{}:500", number % 250 + 1);
     let id = ike_id(number);
     let local = "198.51.100.1:500".parse().unwrap();
-    IkeSa::new(id, IkeVersion::V2, IkeRole::Responder, local, remote.parse().unwrap())
+    IkeSa::new(
+        id,
+        IkeVersion::V2,
+        IkeRole::Responder,
+        local,
+        remote.parse().unwrap(),
+    )
 }
 
 pub(crate) fn outbound_id(number: u32) -> SaId {
     let destination = "192.0.2.1".parse().unwrap();
-    SaId { spi: 0x1_0000 + number, destination, protocol: Protocol::Esp }
+    SaId {
+        spi: 0x1_0000 + number,
+        destination,
+        protocol: Protocol::Esp,
+    }
 }
 
 pub(crate) fn inbound_id(number: u32) -> SaId {
     let destination = "198.51.100.1".parse().unwrap();
-    SaId { spi: 0x2_0000 + number, destination, protocol: Protocol::Esp }
+    SaId {
+        spi: 0x2_0000 + number,
+        destination,
+        protocol: Protocol::Esp,
+    }
 }
 
 /// An SA with AES-128-GCM.
