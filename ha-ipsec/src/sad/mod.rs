@@ -72,7 +72,7 @@ use parking_lot::Mutex;
 
 pub use agenda::{SadEvent, Which};
 pub use change::{Change, ChangeError};
-pub use lookup::{LookupError, Pinned};
+pub use lookup::{InUse, LookupError, Pinned};
 pub use path::{InboundSa, OutboundSa, SaCounters};
 
 use crate::counters::{Counters, CountersConfig};
