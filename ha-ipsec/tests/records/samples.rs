@@ -204,8 +204,10 @@ pub fn ikev1() -> IkeSa {
 }
 
 pub fn progress() -> IkeProgress {
-    let mut dpd = DpdState::default();
-    dpd.answered = 300;
+    let dpd = DpdState {
+        answered: 300,
+        expected: None,
+    };
     let mut progress = IkeProgress::new(MessageIds::new(5, 1000), dpd);
     (progress.bytes_in, progress.bytes_out) = (4096, 5000);
     (progress.packets_in, progress.packets_out) = (11, 12);

@@ -10,7 +10,7 @@ use crate::id::IkeId;
 use crate::record::{
     Authentication, ConfigAttribute, Extensions, Identity, IkeKeys, IkeRole, IkeSa, IkeState,
     IkeV1Keys, IkeV2Keys, IkeVersion, MAX_ATTRIBUTES, MAX_USER_BYTES, RecordError, TransformKind,
-    Unknown, UnknownAuthentication,
+    UnknownAuthentication,
 };
 use crate::secret::Secret;
 

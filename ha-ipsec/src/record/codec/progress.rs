@@ -6,7 +6,7 @@ use super::reader::{Field, Fields, Schema};
 use super::{check_version, writer as w};
 use crate::dpd::DpdState;
 use crate::message_id::MessageIds;
-use crate::record::{IkeProgress, RecordError, Unknown};
+use crate::record::{IkeProgress, RecordError};
 
 const SCHEMA: Schema = Schema {
     names: &[
