@@ -170,7 +170,7 @@ fn attributes() {
     refused(
         ikev2(),
         |it| it.attributes = long,
-        &limit("attribute value", 1025, 1024),
+        &limit("value", 1025, 1024),
     );
 }
 

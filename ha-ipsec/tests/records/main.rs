@@ -11,7 +11,7 @@ mod samples;
 mod strategies;
 mod unknown;
 
-#[allow(clippy::all, reason = "generated from proto/ipsec.proto")]
+#[allow(clippy::all, unreachable_pub, reason = "generated from proto/ipsec.proto")]
 #[rustfmt::skip]
 #[path = "../../src/record/generated.rs"]
 mod pb;

@@ -20,7 +20,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-pub fn ipsec_sa() -> impl Strategy<Value = IpsecSa> {
+pub(crate) fn ipsec_sa() -> impl Strategy<Value = IpsecSa> {
     (any::<bool>(), protection())
         .prop_flat_map(|(ipv4, protection)| {
             let attributes = (attributes(ipv4), selectors(), rest(), Just(protection));
@@ -310,7 +310,7 @@ fn linux() -> impl Strategy<Value = LinuxAttributes> {
     })
 }
 
-pub fn ike_sa() -> impl Strategy<Value = IkeSa> {
+pub(crate) fn ike_sa() -> impl Strategy<Value = IkeSa> {
     (ike_base(), ike_who(), ike_rest()).prop_map(|(mut sa, who, rest)| {
         (sa.local_identity, sa.remote_identity) = who.0;
         (sa.local_authentication, sa.authentication) = who.1;
@@ -496,7 +496,7 @@ fn ike_rest() -> impl Strategy<Value = IkeRest> {
     )
 }
 
-pub fn progress() -> impl Strategy<Value = IkeProgress> {
+pub(crate) fn progress() -> impl Strategy<Value = IkeProgress> {
     let dpd = (any::<u32>(), option::of(any::<u32>()));
     (any::<[u32; 2]>(), dpd, any::<[u64; 4]>()).prop_map(|(ids, dpd, counters)| {
         let (answered, expected) = dpd;

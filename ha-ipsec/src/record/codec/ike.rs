@@ -14,7 +14,7 @@ use crate::record::{
 };
 use crate::secret::Secret;
 
-const SCHEMA: Schema = Schema {
+pub(super) const SCHEMA: Schema = Schema {
     names: &[
         "initiator",
         "responder",

@@ -10,7 +10,7 @@ use crate::id::{IkeId, Protocol, SaId};
 use crate::record::{Direction, IpsecSa, MAX_SELECTORS, Mode, RecordError, TransformKind};
 use crate::replay::{InboundPolicy, Isolated, WindowSize};
 
-const SCHEMA: Schema = Schema {
+pub(super) const SCHEMA: Schema = Schema {
     names: &[
         "spi",
         "protocol",

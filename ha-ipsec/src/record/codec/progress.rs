@@ -8,7 +8,7 @@ use crate::dpd::DpdState;
 use crate::message_id::MessageIds;
 use crate::record::{IkeProgress, RecordError};
 
-const SCHEMA: Schema = Schema {
+pub(super) const SCHEMA: Schema = Schema {
     names: &[
         "message_ids",
         "dpd",
