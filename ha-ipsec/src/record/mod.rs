@@ -10,6 +10,7 @@ mod identity;
 mod ike;
 mod ipsec;
 mod keys;
+mod memory;
 mod name;
 mod progress;
 mod selector;
