@@ -238,6 +238,7 @@ struct World {
     /// Everything ever sent, and to whom.
     wire: Vec<(usize, Message)>,
     bodies: u32,
+    timeouts: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -294,6 +295,7 @@ impl World {
                 self.send(side, sent);
             }
             Op::TimeOut(side) => {
+                self.timeouts += 1;
                 let sent = self.sides[usize::from(side)].time_out();
                 self.send(side.into(), sent);
             }
@@ -324,6 +326,10 @@ impl World {
     fn check_alive(&mut self) {
         self.settle();
         if self.sides.iter().any(|it| it.torn_down) {
+            assert!(
+                self.timeouts > 6,
+                "given up though hardly anything was lost"
+            );
             return;
         }
         for side in [0, 1] {
@@ -363,6 +369,7 @@ fn run(windows: [u32; 2], lags: [Lag; 2], late: LateSync, ops: Vec<Op>) -> World
         ],
         wire: vec![],
         bodies: 0,
+        timeouts: 0,
     };
     for op in ops {
         world.step(op);
