@@ -1,5 +1,9 @@
 //! Two gateways, either of which may be a cluster that fails over, and a channel between them that
 //! loses, delays, doubles and replays everything that was ever sent.
+//!
+//! Each of these, left out, makes it fail: the lag in M1; the check that M1 is fresh; the nonce check;
+//! dropping requests while a lagging unit synchronizes; P2 above our own ids; the note in the record
+//! that a synchronization is under way; repeating a lost response.
 
 use std::collections::{BTreeMap, BTreeSet};
 
