@@ -1,0 +1,39 @@
+//! Replays the corpora of the fuzz targets: what a fuzzer once found stays found.
+
+use std::path::Path;
+
+#[allow(unreachable_pub, reason = "there it is part of each target")]
+#[path = "../../fuzz/src/ipsec/mod.rs"]
+mod fuzz;
+
+/// Runs a target over each file of its corpus.
+fn replay(target: &str, run: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fuzz/corpus")
+        .join(target);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .expect("the corpus is committed")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 4, "{} holds no corpus", folder.display());
+    for file in files {
+        let bytes = std::fs::read(&file).expect("readable");
+        // Seen when the run fails.
+        println!("{}", file.display());
+        run(&bytes);
+    }
+}
+
+#[test]
+fn sa_record() {
+    replay("sa_record", fuzz::sa_record::run);
+}
+
+/// The seeds are what they claim to be: each of them decodes.
+#[test]
+fn seeds() {
+    for (name, bytes) in fuzz::sa_record::seeds() {
+        assert!(fuzz::sa_record::decodes(&bytes), "{name} is no record");
+    }
+}
