@@ -29,8 +29,12 @@ fn main() -> std::io::Result<()> {
     write("frame", frame::seeds())?;
     write("message", ha_fuzz::message::seeds())?;
     write("operations", ha_fuzz::operations::seeds())?;
+    write("reservation", ipsec::reservation::seeds())?;
+    write("rfc6311", ipsec::rfc6311::seeds())?;
     write("sa_record", ipsec::sa_record::seeds())?;
-    write("section", ha_fuzz::section::seeds())
+    write("sad", ipsec::sad::seeds())?;
+    write("section", ha_fuzz::section::seeds())?;
+    write("window", ipsec::window::seeds())
 }
 
 fn write(target: &str, seeds: Vec<(&str, Vec<u8>)>) -> std::io::Result<()> {

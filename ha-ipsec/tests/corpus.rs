@@ -26,14 +26,46 @@ fn replay(target: &str, run: fn(&[u8])) {
 }
 
 #[test]
+fn reservation() {
+    replay("reservation", fuzz::reservation::run);
+}
+
+#[test]
+fn rfc6311() {
+    replay("rfc6311", fuzz::rfc6311::run);
+}
+
+#[test]
 fn sa_record() {
     replay("sa_record", fuzz::sa_record::run);
 }
 
-/// The seeds are what they claim to be: each of them decodes.
+#[test]
+fn sad() {
+    replay("sad", fuzz::sad::run);
+}
+
+#[test]
+fn window() {
+    replay("window", fuzz::window::run);
+}
+
+/// The seeds are what they claim to be: records decode, and pairs get through the others.
 #[test]
 fn seeds() {
     for (name, bytes) in fuzz::sa_record::seeds() {
         assert!(fuzz::sa_record::decodes(&bytes), "{name} is no record");
+    }
+    let others = [
+        (fuzz::reservation::run as fn(&[u8]), fuzz::reservation::seeds()),
+        (fuzz::rfc6311::run, fuzz::rfc6311::seeds()),
+        (fuzz::sad::run, fuzz::sad::seeds()),
+        (fuzz::window::run, fuzz::window::seeds()),
+    ];
+    for (run, seeds) in others {
+        for (name, bytes) in seeds {
+            println!("{name}");
+            run(&bytes);
+        }
     }
 }

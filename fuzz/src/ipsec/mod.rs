@@ -4,4 +4,9 @@
 #[allow(dead_code, reason = "shared with the targets of ha-core")]
 #[path = "../input.rs"]
 mod input;
+pub mod reservation;
+pub mod rfc6311;
 pub mod sa_record;
+pub mod sad;
+mod sad_pair;
+pub mod window;
