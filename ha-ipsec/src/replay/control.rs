@@ -62,7 +62,7 @@ impl InboundWindow {
         let attend = match image.ceiling() {
             // When half of the lead is left.
             Some(ceiling) => (ceiling + 1).saturating_sub(lead.div_ceil(2)),
-            None => image.top() + lead,
+            None => image.top().saturating_add(lead),
         };
         self.attend.store(attend, Ordering::Relaxed);
         control.proposed.insert(image).clone()
