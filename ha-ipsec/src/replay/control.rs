@@ -90,6 +90,11 @@ impl InboundWindow {
         proposed.unwrap_or_else(|| self.close_on_top())
     }
 
+    /// The image that was proposed last, if any was: for display.
+    pub fn proposed(&self) -> Option<WindowImage> {
+        self.control.lock().proposed.clone()
+    }
+
     /// Names the image that was proposed last.
     pub fn receipt(&self) -> Receipt {
         let control = self.control.lock();
