@@ -4,10 +4,10 @@ use core::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
+use super::Inner;
 use super::path::{Path, Told};
-use super::{Control, Inner};
 use crate::id::{IkeId, SaId};
-use crate::lifetime::Charge;
+use crate::lifetime::{Charge, Lifetime};
 use crate::record::{IkeSa, IpsecSa};
 use crate::sequence::RekeyReason;
 
@@ -98,22 +98,51 @@ impl Agenda {
 
     pub(super) fn add(&mut self, id: SaId, sa: &IpsecSa) {
         let target = Target::Sa(id, sa.instance);
-        for (kind, limits) in [(SOFT, &sa.lifetime.soft), (HARD, &sa.lifetime.hard)] {
-            if let Some(seconds) = limits.seconds {
-                let at = sa.created_unix_s.saturating_add(seconds);
-                self.due.push(Reverse((at, kind, target)));
-            }
+        for kind in [SOFT, HARD] {
+            let at = deadline(&sa.lifetime, sa.created_unix_s, kind);
+            self.due.extend(at.map(|at| Reverse((at, kind, target))));
+        }
+    }
+
+    /// An SA is another one now, or the same with changes. What has not changed is there already, or
+    /// was told.
+    pub(super) fn update(&mut self, id: SaId, old: Option<&IpsecSa>, new: &IpsecSa) {
+        let ends = |sa: &IpsecSa| {
+            let ends = [SOFT, HARD].map(|kind| deadline(&sa.lifetime, sa.created_unix_s, kind));
+            (sa.instance, ends)
+        };
+        if old.is_none_or(|old| ends(old) != ends(new)) {
+            self.add(id, new);
         }
     }
 
     pub(super) fn add_ike(&mut self, id: IkeId, ike: &IkeSa) {
-        for (kind, limits) in [(SOFT, &ike.lifetime.soft), (HARD, &ike.lifetime.hard)] {
-            if let Some(seconds) = limits.seconds {
-                let at = ike.created_unix_s.saturating_add(seconds);
-                self.due.push(Reverse((at, kind, Target::Ike(id))));
-            }
+        for kind in [SOFT, HARD] {
+            let at = deadline(&ike.lifetime, ike.created_unix_s, kind);
+            self.due
+                .extend(at.map(|at| Reverse((at, kind, Target::Ike(id)))));
         }
     }
+
+    /// The next deadline that has passed. It may be that of a record that has changed since.
+    fn pop_due(&mut self, unix_s: u64) -> Option<(u64, u8, Target)> {
+        let Reverse(due) = *self.due.peek().filter(|due| due.0.0 <= unix_s)?;
+        // An SA that is new and also found by the walk is there twice.
+        while self.due.peek() == Some(&Reverse(due)) {
+            self.due.pop();
+        }
+        Some(due)
+    }
+}
+
+/// When a lifetime in seconds ends.
+fn deadline(lifetime: &Lifetime, created_unix_s: u64, kind: u8) -> Option<u64> {
+    let limits = if kind == SOFT {
+        &lifetime.soft
+    } else {
+        &lifetime.hard
+    };
+    Some(created_unix_s.saturating_add(limits.seconds?))
 }
 
 impl Inner {
@@ -126,11 +155,9 @@ impl Inner {
         }
         self.begin_walk(&mut control.agenda);
         self.walk(&mut control.agenda);
-        while let Some(Reverse((at, _, _))) = control.agenda.due.peek()
-            && *at <= unix_s
-            && let Some(Reverse((_, kind, target))) = control.agenda.due.pop()
-        {
-            self.expire(kind, target, &mut control);
+        while let Some((at, kind, target)) = control.agenda.pop_due(unix_s) {
+            let event = self.expire(at, kind, target);
+            control.agenda.events.extend(event);
         }
         for slot in self.counters.take_alerts() {
             self.look_at(slot, &mut control.agenda);
@@ -181,27 +208,30 @@ impl Inner {
         }
     }
 
-    fn expire(&self, kind: u8, target: Target, control: &mut Control) {
-        let event = match target {
-            Target::Ike(id) if self.ike.contains(&id) => SadEvent::IkeLifetime {
-                id,
-                hard: kind == HARD,
-            },
-            Target::Sa(id, instance)
-                if self.ipsec.with(&id, |sa| sa.instance) == Some(instance) =>
-            {
-                let which = Which::Time;
-                if kind == SOFT {
-                    SadEvent::SoftLifetime { id, which }
-                } else {
-                    self.counters.close(instance);
-                    SadEvent::HardLifetime { id, which }
-                }
+    /// A deadline has passed: what is to be told, unless the record has changed since or is gone.
+    fn expire(&self, at: u64, kind: u8, target: Target) -> Option<SadEvent> {
+        let (hard, which) = (kind == HARD, Which::Time);
+        match target {
+            Target::Ike(id) => {
+                let ends = |ike: &Arc<IkeSa>| deadline(&ike.lifetime, ike.created_unix_s, kind);
+                let now = self.ike.with(&id, ends)?;
+                (now == Some(at)).then_some(SadEvent::IkeLifetime { id, hard })
             }
-            // Gone since.
-            Target::Ike(_) | Target::Sa(..) => return,
-        };
-        control.agenda.events.push_back(event);
+            Target::Sa(id, instance) => {
+                let ends = |sa: &Arc<IpsecSa>| {
+                    let ends = deadline(&sa.lifetime, sa.created_unix_s, kind);
+                    (sa.instance, ends)
+                };
+                if self.ipsec.with(&id, ends)? != (instance, Some(at)) {
+                    return None;
+                }
+                if hard {
+                    self.counters.close(instance);
+                    return Some(SadEvent::HardLifetime { id, which });
+                }
+                Some(SadEvent::SoftLifetime { id, which })
+            }
+        }
     }
 
     /// An SA that asked to be looked at.

@@ -371,7 +371,7 @@ impl<'a> Plan<'a> {
                 }
             }
             if let Some(new) = new {
-                control.agenda.add(*id, new);
+                control.agenda.update(*id, old.as_deref(), new);
             }
         }
         for (id, old) in ike_before {

@@ -211,6 +211,86 @@ fn lifetimes_end_on_whichever_unit_is_active() {
     assert_eq!(sa.next().unwrap_err(), Refused::Closed);
 }
 
+/// An outbound SA with lifetimes in seconds.
+fn lasting(soft: u64, hard: u64, created_unix_s: u64) -> IpsecSa {
+    let mut sa = outbound(1);
+    sa.created_unix_s = created_unix_s;
+    sa.lifetime.soft.seconds = Some(soft);
+    sa.lifetime.hard.seconds = Some(hard);
+    sa
+}
+
+fn events(pair: &Pair) -> Vec<SadEvent> {
+    let sad = pair.sad(0);
+    std::iter::from_fn(|| sad.poll_event()).collect()
+}
+
+#[test]
+fn a_lifetime_that_was_changed_ends_when_it_says_now() {
+    let mut pair = Pair::alone(SadConfig::default());
+    let (began, sad, id) = (pair.unix_s, pair.sad(0), outbound_id(1));
+    let mut change = sad.change();
+    change.insert(lasting(100, 200, began));
+    change.commit().unwrap();
+    pair.run_for(5);
+    let mut longer = IpsecSa::clone(&sad.record(&id).unwrap());
+    longer.lifetime.soft.seconds = Some(1000);
+    longer.lifetime.hard.seconds = Some(2000);
+    let mut change = sad.change();
+    change.replace(longer);
+    change.commit().unwrap();
+    pair.unix_s = began + 300;
+    pair.run_for(5);
+    assert_eq!(events(&pair), []);
+    assert!(sad.outbound(&id).unwrap().next().is_ok());
+    pair.unix_s = began + 1000;
+    pair.run_for(5);
+    let which = Which::Time;
+    assert_eq!(events(&pair), [SadEvent::SoftLifetime { id, which }]);
+}
+
+#[test]
+fn the_end_of_a_lifetime_is_told_once() {
+    let mut pair = Pair::alone(SadConfig::default());
+    let (began, sad, id) = (pair.unix_s, pair.sad(0), outbound_id(1));
+    pair.run_for(5);
+    let mut change = sad.change();
+    change.insert(lasting(100, 200, began));
+    change.commit().unwrap();
+    for mtu in 0..10 {
+        let mut sa = IpsecSa::clone(&sad.record(&id).unwrap());
+        sa.path_mtu = Some(mtu);
+        let mut change = sad.change();
+        change.replace(sa);
+        change.commit().unwrap();
+        pair.run_for(1);
+    }
+    pair.unix_s = began + 100;
+    pair.run_for(5);
+    let which = Which::Time;
+    assert_eq!(events(&pair), [SadEvent::SoftLifetime { id, which }]);
+}
+
+#[test]
+fn a_full_database_takes_a_rekey() {
+    let mut pair = Pair::alone(SadConfig {
+        max_sas: 2,
+        ..SadConfig::default()
+    });
+    let sad = pair.sad(0);
+    let mut change = sad.change();
+    change.insert(outbound(1)).insert(inbound(1));
+    change.commit().unwrap();
+    let mut change = sad.change();
+    change.insert(outbound(2));
+    assert!(change.commit().is_err());
+    let mut change = sad.change();
+    change.remove(outbound_id(1)).insert(outbound(2));
+    change.commit().unwrap();
+    pair.run_for(5);
+    assert!(sad.outbound(&outbound_id(2)).unwrap().next().is_ok());
+}
+
 #[test]
 fn lookups_say_what_is_wrong() {
     let pair = Pair::alone(SadConfig::default());
