@@ -57,7 +57,10 @@ fn seeds() {
         assert!(fuzz::sa_record::decodes(&bytes), "{name} is no record");
     }
     let others = [
-        (fuzz::reservation::run as fn(&[u8]), fuzz::reservation::seeds()),
+        (
+            fuzz::reservation::run as fn(&[u8]),
+            fuzz::reservation::seeds(),
+        ),
         (fuzz::rfc6311::run, fuzz::rfc6311::seeds()),
         (fuzz::sad::run, fuzz::sad::seeds()),
         (fuzz::window::run, fuzz::window::seeds()),

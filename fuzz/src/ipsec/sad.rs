@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ha_ipsec::id::SaId;
+use ha_ipsec::record::IpsecSa;
 use ha_ipsec::replay::{Accept, InboundPolicy, Pending};
 use ha_ipsec::sad::{InboundSa, OutboundSa, SaCounters, Sad};
 use ha_ipsec::sequence::Refused;
@@ -349,6 +350,12 @@ impl World {
         }
         for unit in 0..2 {
             self.note_held(unit);
+            if let Some(sad) = self.sad(unit) {
+                // To be looked at: nothing changes by it.
+                for (id, _) in contents(&sad) {
+                    let _ = (sad.counters(&id), sad.in_use(&id));
+                }
+            }
         }
     }
 
@@ -360,23 +367,23 @@ impl World {
         else {
             return;
         };
-        standby.for_each_sa(|id, sa| {
-            let Some(SaCounters::Inbound { image, .. }) = standby.counters(id) else {
-                return;
+        for (id, sa) in contents(&standby) {
+            let Some(SaCounters::Inbound { image, .. }) = standby.counters(&id) else {
+                continue;
             };
-            if sa.policy == InboundPolicy::Resume {
-                return;
-            }
-            if let Some(delivered) = self.delivered[unit].get(&sa.instance) {
+            if let Some(delivered) = self.delivered[unit].get(&sa.instance)
+                && sa.policy != InboundPolicy::Resume
+            {
                 let firm = self.firm.entry(sa.instance).or_default();
                 firm.extend(delivered.range(..=image.top()).map(|(number, _)| *number));
             }
-        });
+        }
     }
 
     /// Everything works from now on.
     fn settle(&mut self) {
-        self.pair.heal();
+        // What was spoilt unnoticed is healed by digests, after five seconds.
+        self.pair.heal(if self.hostile { 300 } else { 25 });
         self.look();
         if self.hostile {
             return;
@@ -386,17 +393,13 @@ impl World {
             return;
         };
         self.both_hold_the_same(&sad, &standby);
-        let mut ids = Vec::new();
-        sad.for_each_sa(|id, sa| ids.push((*id, sa.ike)));
-        for (id, ike) in &ids {
-            if let Some(ike) = ike {
-                let mut scanned: Vec<SaId> = ids
-                    .iter()
-                    .filter(|(_, other)| other.as_ref() == Some(ike))
-                    .map(|(id, _)| *id)
-                    .collect();
+        let sas = contents(&sad);
+        for (id, sa) in &sas {
+            if let Some(ike) = &sa.ike {
+                let of_it = sas.iter().filter(|(_, sa)| sa.ike.as_ref() == Some(ike));
+                let scanned: Vec<SaId> = of_it.map(|(id, _)| *id).collect();
                 let mut children = sad.children(ike);
-                (scanned.sort_unstable(), children.sort_unstable());
+                children.sort_unstable();
                 assert_eq!(children, scanned, "{id}");
             }
             self.goes_on(active, &sad, id);
@@ -404,12 +407,6 @@ impl World {
     }
 
     fn both_hold_the_same(&self, active: &Sad, standby: &Sad) {
-        let contents = |sad: &Sad| {
-            let mut all = Vec::new();
-            sad.for_each_sa(|id, sa| all.push((*id, Arc::clone(sa))));
-            all.sort_by_key(|(id, _)| *id);
-            all
-        };
         let (ours, theirs) = (contents(active), contents(standby));
         assert_eq!(ours, theirs);
         for (id, _) in ours {
@@ -455,6 +452,14 @@ impl World {
             panic!("{id} is not found: {:?}", sad.outbound(id).err());
         }
     }
+}
+
+/// The IPsec SAs in the order of their names.
+fn contents(sad: &Sad) -> Vec<(SaId, Arc<IpsecSa>)> {
+    let mut all = Vec::new();
+    sad.for_each_sa(|id, sa| all.push((*id, Arc::clone(sa))));
+    all.sort_by_key(|(id, _)| *id);
+    all
 }
 
 /// A few ordinary courses of events.

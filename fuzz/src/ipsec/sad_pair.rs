@@ -66,7 +66,7 @@ impl Pair {
         };
         pair.boot(0);
         pair.boot(1);
-        pair.heal();
+        pair.heal(5);
         pair
     }
 
@@ -237,8 +237,8 @@ impl Pair {
         }
     }
 
-    /// Everything works from now on: the pair must come to rest.
-    pub(crate) fn heal(&mut self) {
+    /// Everything works from now on: the pair must come to rest, for a number of 20 ms.
+    pub(crate) fn heal(&mut self, rest: usize) {
         self.dark = [false; 2];
         for unit in 0..2 {
             let now = self.now;
@@ -252,8 +252,7 @@ impl Pair {
             self.connect();
             self.calm(20);
             calm = if self.is_whole() { calm + 1 } else { 0 };
-            // Longer than what was spoilt unnoticed takes to be healed.
-            if calm > 300 || (calm > 20 && self.incarnations == 2) {
+            if calm > rest {
                 return;
             }
         }
