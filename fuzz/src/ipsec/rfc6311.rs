@@ -408,7 +408,10 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
             with(&[&begin[..], &[9, 1, 5, 40, 30, 7, 0]].concat()),
         ),
         ("replay_alone", with(&[5, 0, 3, 2, 50, 0, 9, 7, 0])),
-        ("lies", with(&[&begin[..], &[8, 0, 9, 0, 0, 0]].concat())),
+        (
+            "lies",
+            with(&[&begin[..], &[8, 0, 8, 30, 40, 0, 8, 0, 9, 0, 0, 0]].concat()),
+        ),
         ("request", with(&parse(1))),
         ("response", with(&parse(2))),
         ("notify", with(&[&[0][..], &block(&notify)].concat())),

@@ -29,6 +29,22 @@ const HANDLES: usize = 8;
 
 /// One input: whether it is hostile, then operations.
 pub fn run(bytes: &[u8]) {
+    course(bytes);
+}
+
+/// What an input went through: one that gets nowhere proves nothing.
+#[derive(Default, Debug)]
+pub struct Course {
+    /// Numbers handed out, by unit.
+    pub sent: [usize; 2],
+    /// Packets delivered, by unit.
+    pub delivered: [usize; 2],
+    /// Whether both units were active at once.
+    pub both: bool,
+}
+
+/// One input, and what happened.
+pub fn course(bytes: &[u8]) -> Course {
     let mut input = Input::new(bytes);
     let mut world = World::new(input.byte() & 1 == 1);
     for _ in 0..STEPS {
@@ -39,6 +55,7 @@ pub fn run(bytes: &[u8]) {
         world.look();
     }
     world.settle();
+    world.course
 }
 
 /// A window of an instance on one unit, since it last became active.
@@ -60,6 +77,7 @@ struct World {
     kept: [Vec<Arc<OutboundSa>>; 2],
     /// The peer's counters, by instance.
     peer: BTreeMap<u64, u64>,
+    course: Course,
 }
 
 impl World {
@@ -74,6 +92,7 @@ impl World {
             waiting: Default::default(),
             kept: Default::default(),
             peer: BTreeMap::new(),
+            course: Course::default(),
         };
         for number in 0..2 {
             world.insert(0, number);
@@ -136,7 +155,7 @@ impl World {
             record.instance,
             "a path of an SA that is gone"
         );
-        self.take(&sa, count);
+        self.take(unit, &sa, count);
         let _ = sa.charge(u64::from(count) * 1000);
         self.kept[unit].push(sa);
         if self.kept[unit].len() > HANDLES {
@@ -150,11 +169,12 @@ impl World {
         }
         let at = input.below(self.kept[unit].len());
         let sa = Arc::clone(&self.kept[unit][at]);
-        self.take(&sa, 1 + u32::from(input.byte()));
+        self.take(unit, &sa, 1 + u32::from(input.byte()));
     }
 
-    fn take(&mut self, sa: &OutboundSa, count: u32) {
+    fn take(&mut self, unit: usize, sa: &OutboundSa, count: u32) {
         let Ok(range) = sa.take(count) else { return };
+        self.course.sent[unit] += range.count as usize;
         let used = self.used.entry(sa.record().instance).or_default();
         for number in range.numbers() {
             let first = used.insert(number);
@@ -248,6 +268,7 @@ impl World {
         let (instance, id) = (sa.record().instance, sa.record().id);
         let own = self.delivered[unit].entry(instance).or_default();
         let twice = own.insert(number, exposed).is_some();
+        self.course.delivered[unit] += 1;
         if self.hostile {
             return;
         }
@@ -285,15 +306,18 @@ impl World {
         let unix_s = self.pair.unix_s;
         change.remove(pair::inbound_id(number));
         change.remove(pair::outbound_id(number));
+        let ike_id = ike.id;
+        change.insert_ike(ike);
         for mut sa in [pair::inbound(number), pair::outbound(number)] {
-            (sa.ike, sa.created_unix_s) = (Some(ike.id), unix_s);
+            (sa.ike, sa.created_unix_s) = (Some(ike_id), unix_s);
             change.insert(sa);
         }
-        change.insert_ike(ike);
         // A standby refuses, and then nothing has changed.
         let before = sad.stats();
-        if change.commit().is_err() {
+        if let Err(error) = change.commit() {
             assert_eq!(sad.stats(), before);
+            let active = self.pair.is_active(unit) && sad.stats().open;
+            assert!(!active || self.hostile, "{error}");
         }
     }
 
@@ -348,6 +372,7 @@ impl World {
                 assert!(!sad.stats().open, "open, but not active");
             }
         }
+        self.course.both |= self.pair.is_active(0) && self.pair.is_active(1);
         for unit in 0..2 {
             self.note_held(unit);
             if let Some(sad) = self.sad(unit) {
@@ -476,7 +501,9 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         operations
     };
     let with = |parts: &[&[u8]]| [&[0][..], &parts.concat()].concat();
-    let theirs = other(&[20, 0, 6, 255, 20, 1, 6, 255, 0, 0, 200, 109]);
+    let theirs = other(&[
+        20, 0, 6, 255, 20, 1, 6, 255, 20, 0, 3, 90, 109, 109, 109, 109, 0, 0, 200, 109,
+    ]);
     vec![
         ("traffic", with(&[&traffic, &traffic, &replay])),
         ("crash", with(&[&traffic, &crash, &theirs, &traffic])),
@@ -484,7 +511,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
             "partition",
             with(&[
                 &traffic,
-                &[98, 44, 11],
+                &[98, 44, 9, 44, 9, 44, 9, 44, 9, 44, 9],
                 &traffic,
                 &theirs,
                 &[97, 109, 109],
@@ -496,7 +523,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
             "dark",
             with(&[
                 &traffic,
-                &[99, 1, 1, 44, 10],
+                &[99, 1, 1, 44, 9, 44, 9, 44, 9, 44, 9, 44, 9],
                 &traffic,
                 &theirs,
                 &[100, 109],

@@ -503,7 +503,8 @@ fn lead(input: &mut Input<'_>) -> u64 {
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let packets = [0, 0, 0].repeat(20);
     let synced = [60, 16, 76, 92].repeat(2);
-    let over = [111, 1, 0];
+    // With what was seen before, and what was not.
+    let over = [111, 1, 0, 0, 12, 5, 0, 9, 1, 0, 0, 0];
     let with = |sa: [u8; 4], parts: &[&[u8]]| [&sa[..], &parts.concat()].concat();
     vec![
         (
