@@ -121,8 +121,10 @@ impl World {
             90..96 => self.change(unit, input),
             96 | 97 => self.pair.connect(),
             98 => self.pair.cut(),
-            99 => self.pair.dark = [input.byte() & 1 == 1, input.byte() & 1 == 1],
-            100 => self.pair.dark = [false; 2],
+            99 => self
+                .pair
+                .darken([input.byte() & 1 == 1, input.byte() & 1 == 1]),
+            100 => self.pair.darken([false; 2]),
             101 => {
                 self.lose(unit);
                 self.pair.boot(unit);
@@ -408,9 +410,9 @@ impl World {
     /// Everything works from now on.
     fn settle(&mut self) {
         // What was spoilt unnoticed is healed by digests, after five seconds.
-        self.pair.heal(if self.hostile { 300 } else { 25 });
+        let whole = self.pair.heal(if self.hostile { 300 } else { 25 });
         self.look();
-        if self.hostile {
+        if self.hostile || !whole {
             return;
         }
         let active = self.pair.active().expect("the pair is whole");

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use ha_core::checkpoint::{CommitPolicy, Shared};
 use ha_core::id::{ClientId, GroupId, LinkId, UnitId};
-use ha_core::node::{GroupConfig, Node, NodeConfig, Output};
+use ha_core::node::{Event, GroupConfig, Node, NodeConfig, Output};
 use ha_core::redundancy::RfState;
 use ha_core::scheme::{PeerHealth, PeerHealthConfig};
 use ha_core::time::Time;
@@ -43,13 +43,18 @@ pub(crate) struct Pair {
     pub(crate) unix_s: u64,
     pub(crate) units: [Option<Unit>; 2],
     /// What a unit sends is swallowed, and nobody is told.
-    pub(crate) dark: [bool; 2],
+    dark: [bool; 2],
+    /// Something was: the link, which loses nothing, must break before anything arrives again.
+    swallowed: [bool; 2],
     /// One link, as each unit knows it.
     link: Option<[LinkId; 2]>,
     /// To each unit, in order.
     wire: [VecDeque<Message>; 2],
     next_link: u64,
     incarnations: u64,
+    spoilt: bool,
+    /// A standby has refused what it was told.
+    refused: bool,
 }
 
 impl Pair {
@@ -60,10 +65,13 @@ impl Pair {
             unix_s: 1_000_000,
             units: [None, None],
             dark: [false; 2],
+            swallowed: [false; 2],
             link: None,
             wire: Default::default(),
             next_link: 1,
             incarnations: 0,
+            spoilt: false,
+            refused: false,
         };
         pair.boot(0);
         pair.boot(1);
@@ -109,9 +117,17 @@ impl Pair {
         }
     }
 
+    /// What units send from now on is swallowed, or not.
+    pub(crate) fn darken(&mut self, dark: [bool; 2]) {
+        if (0..2).any(|unit| self.swallowed[unit] && !dark[unit]) {
+            self.cut();
+        }
+        self.dark = dark;
+    }
+
     /// Breaks the link; what is in flight is lost, and both are told.
     pub(crate) fn cut(&mut self) {
-        self.wire = Default::default();
+        (self.wire, self.swallowed) = Default::default();
         let now = self.now;
         for (unit, id) in self.link.take().into_iter().flatten().enumerate() {
             self.command(unit, |node| node.handle_link_down(id, now));
@@ -160,6 +176,7 @@ impl Pair {
         let Some(message) = self.wire[unit].front_mut() else {
             return;
         };
+        self.spoilt = true;
         let mut bytes = message.bytes.to_vec();
         let at = at % bytes.len().max(1);
         if mask == 0 {
@@ -172,6 +189,7 @@ impl Pair {
 
     /// The next message comes again later.
     pub(crate) fn repeat(&mut self, unit: usize, after: usize) {
+        self.spoilt = true;
         let wire = &mut self.wire[unit];
         if let Some(Message { link, lane, bytes }) = wire.front() {
             let again = Message {
@@ -246,9 +264,10 @@ impl Pair {
         }
     }
 
-    /// Everything works from now on: the pair must come to rest, for a number of 20 ms.
-    pub(crate) fn heal(&mut self, rest: usize) {
-        self.dark = [false; 2];
+    /// Everything works from now on: the pair must come to rest, for a number of 20 ms. It need not
+    /// if a standby was told lies, and says so for as long as the truth contradicts them.
+    pub(crate) fn heal(&mut self, rest: usize) -> bool {
+        self.darken([false; 2]);
         for unit in 0..2 {
             let now = self.now;
             if let Some(unit) = &mut self.units[unit] {
@@ -257,19 +276,21 @@ impl Pair {
             self.maintain(unit, false);
         }
         let mut calm = 0;
-        for _ in 0..10_000 {
+        self.refused = false;
+        for _ in 0..3_000 {
             self.connect();
             self.calm(20);
             calm = if self.is_whole() { calm + 1 } else { 0 };
             if calm > rest {
-                return;
+                return true;
             }
         }
-        panic!(
-            "not whole after 200 s: {:?} {:?}",
-            self.state(0),
-            self.state(1)
+        let states = [self.state(0), self.state(1)];
+        assert!(
+            self.spoilt && self.refused,
+            "not whole after 60 s: {states:?}"
         );
+        false
     }
 
     fn state(&self, unit: usize) -> Option<RfState> {
@@ -312,6 +333,7 @@ impl Pair {
                     message,
                 } => self.send(place, link, lane, message),
                 Output::CloseLink { link, .. } => self.close(place, link),
+                Output::Event(Event::SyncFailed { .. }) => self.refused = true,
                 _ => {}
             }
         }
@@ -319,9 +341,11 @@ impl Pair {
     }
 
     fn send(&mut self, from: usize, link: LinkId, lane: Lane, bytes: Bytes) {
-        if let Some(ids) = self.link.filter(|ids| ids[from] == link)
-            && !self.dark[from]
-        {
+        if let Some(ids) = self.link.filter(|ids| ids[from] == link) {
+            if self.dark[from] {
+                self.swallowed[from] = true;
+                return;
+            }
             let link = ids[1 - from];
             self.wire[1 - from].push_back(Message { link, lane, bytes });
         }
@@ -331,7 +355,7 @@ impl Pair {
     fn close(&mut self, from: usize, link: LinkId) {
         if let Some(ids) = self.link.filter(|ids| ids[from] == link) {
             self.link = None;
-            self.wire = Default::default();
+            (self.wire, self.swallowed) = Default::default();
             let (now, theirs) = (self.now, ids[1 - from]);
             self.command(1 - from, |node| node.handle_link_down(theirs, now));
         }

@@ -155,6 +155,54 @@ fn a_standby_changes_nothing() {
 }
 
 #[test]
+fn a_change_that_a_standby_refused_does_not_tell_after_the_takeover() {
+    let mut pair = pair();
+    let mut change = pair.sad(1).change();
+    change.remove_ike(ike_id(1));
+    assert!(change.commit().is_err());
+    let mut change = pair.sad(0).change();
+    change.remove(inbound_id(1)).insert(of(1, inbound(3)));
+    let commit = change.commit().unwrap();
+    pair.run_until_committed(&commit);
+    pair.fail_over_from(0);
+    let (mut children, now) = (pair.sad(1).children(&ike_id(1)), pair.sad(1));
+    children.sort_unstable();
+    let expected = [outbound_id(1), outbound_id(2), inbound_id(2), inbound_id(3)];
+    assert_eq!(children, expected);
+    let mut change = now.change();
+    change.remove_ike(ike_id(1));
+    change.commit().unwrap();
+    assert_eq!(now.stats().ipsec_sas, 0, "children go with it");
+}
+
+/// What a change has planned itself counts: an SA that moves to another IKE SA goes with that one.
+#[test]
+fn steps_of_a_change_see_those_before_them() {
+    let mut pair = pair();
+    let sad = pair.sad(0);
+    let mut change = sad.change();
+    change
+        .insert(of(1, inbound(3)))
+        .rekey_ike(ike_id(1), ike(3));
+    change.remove(inbound_id(2)).insert(of(2, inbound(2)));
+    change.remove_ike(ike_id(1)).rekey_ike(ike_id(3), ike(4));
+    change.remove_ike(ike_id(3));
+    let commit = change.commit().unwrap();
+    pair.run_until_committed(&commit);
+    for unit in [0, 1] {
+        let children = |ike| {
+            let mut children = pair.sad(unit).children(&ike_id(ike));
+            children.sort_unstable();
+            children
+        };
+        let moved = [outbound_id(1), outbound_id(2), inbound_id(1), inbound_id(3)];
+        assert_eq!(children(4), moved);
+        assert_eq!(children(2), [inbound_id(2)]);
+        assert!(children(1).is_empty() && children(3).is_empty());
+    }
+}
+
+#[test]
 fn lifetimes_end_on_whichever_unit_is_active() {
     let mut pair = Pair::settled();
     let now = pair.unix_s;
