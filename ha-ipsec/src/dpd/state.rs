@@ -2,7 +2,7 @@
 
 use crate::message_id::{CodecError, Reader, put, put_optional};
 
-/// What of DPD moves with each exchange, and is replicated (Cisco: "DPD sequence number updates").
+/// What of DPD moves with each exchange, and is replicated (Cisco lists them as "Dead peer detection (DPD) sequence number updates").
 /// Both numbers are IKEv1's; with IKEv2 the record stays as it began.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct DpdState {

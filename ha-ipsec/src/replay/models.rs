@@ -1,4 +1,8 @@
-//! Each model names mutations that make it fail.
+//! Each model names mutations that make it fail; each was tried.
+//!
+//! One could not be: the acquire of the read-modify-write in `InboundWindow::settle`, without which the
+//! one of the word that follows could come before the record that moved the top. loom takes
+//! read-modify-writes in the order in which it runs them, so it cannot show that.
 
 use std::sync::Arc;
 
@@ -71,6 +75,7 @@ fn covers(
 }
 
 /// Two threads receive the same packet, and one of them moves the window past it, around the ring.
+/// Fails if a word with a younger tag is replaced, or if a record is a load and a store.
 #[test]
 fn loom_each_packet_is_accepted_once() {
     model(|| {
@@ -87,7 +92,8 @@ fn loom_each_packet_is_accepted_once() {
     });
 }
 
-/// Two threads receive the same two packets of different blocks.
+/// Two threads receive the same two packets of different blocks. Fails if a record is a load and a
+/// store.
 #[test]
 fn loom_duplicates_are_accepted_once() {
     model(|| {
@@ -99,7 +105,7 @@ fn loom_duplicates_are_accepted_once() {
     });
 }
 
-/// The standby has what is delivered at that moment.
+/// The standby has what is delivered at that moment. Fails if a proposal raises the bound at once.
 #[test]
 fn loom_nothing_is_delivered_above_the_acknowledged_ceiling() {
     model(|| {
@@ -120,19 +126,23 @@ fn loom_nothing_is_delivered_above_the_acknowledged_ceiling() {
     });
 }
 
-/// A packet in the block of the top: the word pairs the two sides.
+/// A packet in the block of the top: the word pairs the two sides. Fails if `settle` looks at the
+/// word by a load or without release, if the compare-and-swap of a record is not an acquire, if a
+/// packet is judged before it is recorded, or if the bound is stored only after `settle`.
 #[test]
 fn loom_closing_covers_the_top_block() {
     covers(|| Sa::bounded(64), &[&[2, 3]], InboundWindow::close_on_top);
 }
 
-/// A packet in a block of its own: the top block pairs the two sides.
+/// A packet in a block of its own: the top block pairs the two sides. Fails if `settle` looks at the
+/// top block by a load or without release, or if `fetch_max` in `record` is not an acquire.
 #[test]
 fn loom_closing_covers_a_new_block() {
     covers(|| Sa::bounded(64), &[&[2, 40]], InboundWindow::close_on_top);
 }
 
-/// Two packets in a new block: one thread finds that the other has moved the top.
+/// Two packets in a new block: one thread finds that the other has moved the top. Fails if that look,
+/// in `admit`, is not an acquire.
 #[test]
 fn loom_closing_covers_a_block_that_another_thread_began() {
     covers(
@@ -142,7 +152,8 @@ fn loom_closing_covers_a_block_that_another_thread_began() {
     );
 }
 
-/// One packet's word is taken by a younger block before the control path looks.
+/// One packet's word is taken by a younger block before the control path looks. Fails if
+/// `Ring::highest_in` takes the word for that of the block that was asked for.
 #[test]
 fn loom_closing_covers_a_block_that_was_replaced() {
     covers(
@@ -173,6 +184,18 @@ fn loom_the_last_image_misses_nothing() {
             window.close_on_top()
         },
     );
+}
+
+/// The top is a number that was recorded.
+#[test]
+fn loom_the_top_was_recorded() {
+    model(|| {
+        let sa = Sa::new(InboundPolicy::Strict);
+        let other = sa.receive(&[40, 75]);
+        assert!([0, 40, 75].contains(&sa.window.top()));
+        all([other]);
+        assert_eq!(sa.window.top(), 75);
+    });
 }
 
 /// A packet that waited goes once: its number stays recorded.

@@ -54,9 +54,6 @@ mod change;
 mod index;
 mod lookup;
 mod path;
-#[cfg(test)]
-#[cfg(not(loom))]
-mod tests;
 
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
