@@ -2,7 +2,7 @@
 //!
 //! One record per direction of an IPsec SA ([`IpsecSa`]), one per IKE SA ([`IkeSa`]), and one per
 //! IKE SA for what moves with each exchange ([`IkeProgress`]). Sequence numbers and windows, which
-//! change with each packet, are no part of them: see [`counters`](crate::counters).
+//! change with each packet, are no part of them: see [`sad`](crate::sad).
 //!
 //! All implement [`Record`](ha_core::checkpoint::Record), in the format of `proto/ipsec.proto`. What
 //! a newer release adds survives ([`Unknown`]); algorithms that are unknown here are kept but not
