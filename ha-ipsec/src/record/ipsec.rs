@@ -69,7 +69,8 @@ pub struct IpsecSa {
     pub mark: Option<Mark>,
     /// When to rekey, and when the SA ends.
     pub lifetime: Lifetime,
-    /// When the SA was made, in seconds since 1970 by the clock of the unit that made it.
+    /// When the SA was made, in seconds since 1970 by the clock of the group
+    /// ([`Sad::unix_s`](crate::sad::Sad::unix_s)); 0 before it is inserted.
     pub created_unix_s: u64,
     /// After how many seconds without a packet the SA is given up; none for never.
     pub idle_timeout_s: Option<u32>,
