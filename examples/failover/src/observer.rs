@@ -1,0 +1,305 @@
+//! What the taps saw, and what it means.
+//!
+//! The observer collects the events of all taps ([`Observer::absorb`]), keeps those of the last
+//! few seconds, and judges one failure after the other ([`failure`]). Each packet that was sent
+//! is accounted for exactly once: delivered, or lost in one of the ways of [`FailureReport`].
+//!
+//! [`FailureReport`]: crate::report::FailureReport
+
+mod failure;
+mod timeline;
+
+use std::collections::VecDeque;
+
+use crate::oracle::{Full, NumberSet, Oracle, Reuse};
+use crate::tap::{Event, What};
+use crate::wire::{Direction, Gateway};
+
+pub use failure::{Fault, FaultKind};
+pub use timeline::{Bucket, Timeline};
+
+use crate::report::FailureReport;
+
+/// What is known from outside of the units.
+#[derive(Debug)]
+pub struct Observer {
+    config: ObserverConfig,
+    oracle: Oracle,
+    delivered: [NumberSet; 2],
+    /// Packets sent, by direction, that are not accounted for yet; in order of time.
+    sent: [VecDeque<Sent>; 2],
+    timeline: Timeline,
+    fault: Option<Fault>,
+    /// What happened since the last failure was judged.
+    counts: Counts,
+    /// Since the beginning: packets delivered, by direction.
+    total_delivered: [u64; 2],
+    overflowed: u64,
+}
+
+/// What the observer is to expect.
+#[derive(Clone, Copy, Debug)]
+pub struct ObserverConfig {
+    /// SA pairs.
+    pub sas: u32,
+    /// Packets per second in each direction.
+    pub pps: u32,
+    /// Bitmap pages (about 80 bytes each) for each of the three sets.
+    pub page_limit: usize,
+}
+
+/// A packet that was sent.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    at_ns: u64,
+    number: u64,
+    sa: u32,
+    /// The unit that it was forwarded to.
+    unit: Option<Gateway>,
+}
+
+#[derive(Clone, Default, Debug)]
+struct Counts {
+    sent: [u64; 2],
+    lost_before: u64,
+    injected: u64,
+    replays_accepted: u64,
+    /// The part of `oracle.reused` that earlier failures have accounted for.
+    reused_before: u64,
+    /// Numbers that the remote site's replay check refused, by SA.
+    remote_replays: Vec<u32>,
+    remote_refused: u64,
+    duplicates: u64,
+    /// First packet or claim of each unit after the fault, in nanoseconds.
+    first_seen_ns: [Option<u64>; 2],
+}
+
+/// What every run so far adds up to, for a line of progress.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Packets delivered, by direction.
+    pub delivered: [u64; 2],
+    /// Sequence numbers used twice.
+    pub reused: u64,
+    /// Packets sent and not accounted for yet.
+    pub pending: usize,
+}
+
+impl Observer {
+    /// An observer that saw nothing.
+    pub fn new(config: ObserverConfig) -> Self {
+        let set = || NumberSet::new(config.sas, config.page_limit);
+        Self {
+            config,
+            oracle: Oracle::new(config.sas, config.page_limit),
+            delivered: [set(), set()],
+            sent: Default::default(),
+            timeline: Timeline::default(),
+            fault: None,
+            counts: Counts::new(config.sas, 0),
+            total_delivered: [0; 2],
+            overflowed: 0,
+        }
+    }
+
+    /// Takes in what the taps saw. Events of one tap come in order of time; those of different
+    /// taps need not.
+    pub fn absorb(&mut self, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            self.see(event);
+        }
+    }
+
+    /// Accounts for packets that are too old to matter to a failure that may come. Call it now
+    /// and then, with the time up to which all events were absorbed.
+    pub fn forget(&mut self, now_ns: u64) {
+        if self.fault.is_some() {
+            return;
+        }
+        let horizon = now_ns.saturating_sub(self.window_ns() + MEMORY_NS);
+        for direction in Direction::BOTH {
+            let sent = &mut self.sent[direction.index()];
+            while let Some(oldest) = sent.front().copied().filter(|sent| sent.at_ns < horizon) {
+                sent.pop_front();
+                let arrived = self.delivered[direction.index()].contains(oldest.sa, oldest.number);
+                self.counts.lost_before += u64::from(!arrived);
+            }
+        }
+    }
+
+    /// How long it takes until each SA has had its turn twice, at least one second.
+    pub fn window_ns(&self) -> u64 {
+        let turn_ns = u64::from(self.config.sas) * SECOND_NS / u64::from(self.config.pps.max(1));
+        (turn_ns * 2 + turn_ns / 4).max(SECOND_NS)
+    }
+
+    /// Number of SA pairs for which, of the packets sent within the last window (without the
+    /// latest, which may be on their way), one was delivered in each direction.
+    pub fn passing(&self, now_ns: u64) -> u32 {
+        let until = now_ns.saturating_sub(SETTLE_NS);
+        let from = until.saturating_sub(self.window_ns());
+        count(&self.passing_between(from, until))
+    }
+
+    /// Whether a packet was delivered.
+    pub fn was_delivered(&self, direction: Direction, sa: u32, number: u64) -> bool {
+        self.delivered[direction.index()].contains(sa, number)
+    }
+
+    /// Traffic over time.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// The numbers used twice.
+    pub fn oracle(&self) -> &Oracle {
+        &self.oracle
+    }
+
+    /// Events that could not be judged for lack of room. The run is worth nothing if it is not 0.
+    pub fn overflowed(&self) -> u64 {
+        self.overflowed + self.oracle.overflowed()
+    }
+
+    /// Where things are.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            delivered: self.total_delivered,
+            reused: self.oracle.reused(),
+            pending: self.sent.iter().map(VecDeque::len).sum(),
+        }
+    }
+
+    /// A fault begins now. From now on everything is kept until [`Observer::conclude`].
+    pub fn begin(&mut self, fault: Fault) {
+        self.counts.first_seen_ns = [None; 2];
+        self.fault = Some(fault);
+    }
+
+    /// When the traffic was back, in nanoseconds of the run's clock: see
+    /// [`FailureReport::takeover_ms`]. `None` until it is, and without a fault.
+    pub fn recovered_ns(&self, now_ns: u64) -> Option<u64> {
+        let fault = self.fault.as_ref()?;
+        failure::recovered_ns(self, fault, now_ns.saturating_sub(SETTLE_NS))
+    }
+
+    /// Judges the failure that began with [`Observer::begin`], from what was absorbed up to
+    /// `now_ns`. `None` if there is none.
+    pub fn conclude(&mut self, now_ns: u64) -> Option<FailureReport> {
+        let fault = self.fault.take()?;
+        let report = failure::judge(self, &fault, now_ns.saturating_sub(SETTLE_NS));
+        self.counts = Counts::new(self.config.sas, self.oracle.reused());
+        // They were sent too late to be judged, and belong to what comes next.
+        self.counts.sent = self.sent.each_ref().map(|sent| sent.len() as u64);
+        Some(report)
+    }
+
+    fn see(&mut self, event: Event) {
+        match event.what {
+            What::Sent(direction) => self.see_sent(direction, event),
+            What::Esp => self.see_esp(event),
+            What::Delivered(direction) => self.see_delivered(direction, event),
+            What::RemoteReplay => {
+                if let Some(count) = self.counts.remote_replays.get_mut(event.sa as usize) {
+                    *count += 1;
+                }
+            }
+            What::RemoteRefused => self.counts.remote_refused += 1,
+            What::Injected => self.counts.injected += 1,
+            What::Reflected => self.counts.replays_accepted += 1,
+            What::Claimed => {}
+        }
+        if matches!(
+            event.what,
+            What::Claimed | What::Esp | What::Delivered(Direction::Inbound)
+        ) {
+            self.see_unit(event);
+        }
+    }
+
+    fn see_sent(&mut self, direction: Direction, event: Event) {
+        self.counts.sent[direction.index()] += 1;
+        self.timeline.sent(direction, event.at_ns);
+        self.sent[direction.index()].push_back(Sent {
+            at_ns: event.at_ns,
+            number: event.number,
+            sa: event.sa,
+            unit: event.unit,
+        });
+    }
+
+    fn see_esp(&mut self, event: Event) {
+        self.oracle.see(Reuse {
+            at_ns: event.at_ns,
+            sa: event.sa,
+            number: event.number,
+            unit: event.unit,
+        });
+    }
+
+    fn see_delivered(&mut self, direction: Direction, event: Event) {
+        match self.delivered[direction.index()].insert(event.sa, event.number) {
+            Ok(true) => {
+                self.total_delivered[direction.index()] += 1;
+                self.timeline.delivered(direction, event.at_ns);
+            }
+            // The LAN got a packet twice: the gateways accepted a replay.
+            Ok(false) if direction == Direction::Inbound => self.counts.replays_accepted += 1,
+            // The remote site's own window lets nothing through twice, but a gateway can put one
+            // LAN packet into two ESP packets.
+            Ok(false) => self.counts.duplicates += 1,
+            Err(Full) => self.overflowed += 1,
+        }
+    }
+
+    fn see_unit(&mut self, event: Event) {
+        let (Some(unit), Some(fault)) = (event.unit, &self.fault) else {
+            return;
+        };
+        if event.at_ns >= fault.at_ns {
+            let first = &mut self.counts.first_seen_ns[unit.index()];
+            *first = Some(first.map_or(event.at_ns, |first| first.min(event.at_ns)));
+        }
+    }
+
+    /// For each SA pair whether, of the packets sent from one time to another, one was delivered
+    /// in each direction.
+    fn passing_between(&self, from_ns: u64, until_ns: u64) -> Vec<bool> {
+        let [inbound, outbound] = Direction::BOTH.map(|direction| {
+            let mut passing = vec![false; self.config.sas as usize];
+            for sent in &self.sent[direction.index()] {
+                if (from_ns..until_ns).contains(&sent.at_ns)
+                    && !passing[sent.sa as usize]
+                    && self.was_delivered(direction, sent.sa, sent.number)
+                {
+                    passing[sent.sa as usize] = true;
+                }
+            }
+            passing
+        });
+        inbound.iter().zip(outbound).map(|(a, b)| *a && b).collect()
+    }
+}
+
+impl Counts {
+    fn new(sas: u32, reused_before: u64) -> Self {
+        Self {
+            remote_replays: vec![0; sas as usize],
+            reused_before,
+            ..Self::default()
+        }
+    }
+}
+
+fn count(set: &[bool]) -> u32 {
+    set.iter().map(|member| u32::from(*member)).sum()
+}
+
+const SECOND_NS: u64 = 1_000_000_000;
+/// What was sent less than this before the end of what was absorbed may still be on its way.
+pub const SETTLE_NS: u64 = 250_000_000;
+/// Kept beyond a window, between failures.
+const MEMORY_NS: u64 = 2 * SECOND_NS;
+
+#[cfg(test)]
+mod tests;
