@@ -183,11 +183,25 @@ impl Observer {
         failure::recovered_ns(self, fault, now_ns.saturating_sub(SETTLE_NS))
     }
 
-    /// Judges the failure that began with [`Observer::begin`], from what was absorbed up to
-    /// `now_ns`. `None` if there is none.
-    pub fn conclude(&mut self, now_ns: u64) -> Option<FailureReport> {
+    /// How many packets, of those sent in the second before `until_ns`, were not delivered so far:
+    /// 0 says that nothing is on its way any more.
+    pub fn on_their_way(&self, until_ns: u64) -> usize {
+        let recent = until_ns.saturating_sub(SECOND_NS)..until_ns;
+        let undelivered = |direction: Direction| {
+            let sent = self.sent[direction.index()].iter().rev();
+            sent.skip_while(|sent| sent.at_ns >= recent.end)
+                .take_while(|sent| sent.at_ns >= recent.start)
+                .filter(|sent| !self.was_delivered(direction, sent.sa, sent.number))
+                .count()
+        };
+        Direction::BOTH.into_iter().map(undelivered).sum()
+    }
+
+    /// Judges the failure that began with [`Observer::begin`], by the packets sent before
+    /// `until_ns` and everything that was absorbed. `None` if there is none.
+    pub fn conclude(&mut self, until_ns: u64) -> Option<FailureReport> {
         let fault = self.fault.take()?;
-        let report = failure::judge(self, &fault, now_ns.saturating_sub(SETTLE_NS));
+        let report = failure::judge(self, &fault, until_ns);
         self.counts = Counts::new(self.config.sas, self.oracle.reused());
         // They were sent too late to be judged, and belong to what comes next.
         self.counts.sent = self.sent.each_ref().map(|sent| sent.len() as u64);
@@ -297,7 +311,7 @@ fn count(set: &[bool]) -> u32 {
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// What was sent less than this before the end of what was absorbed may still be on its way.
-pub const SETTLE_NS: u64 = 250_000_000;
+const SETTLE_NS: u64 = 50_000_000;
 /// Kept beyond a window, between failures.
 const MEMORY_NS: u64 = 2 * SECOND_NS;
 

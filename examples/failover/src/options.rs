@@ -424,7 +424,7 @@ mod tests {
 
     #[test]
     fn mixed_faults_are_all_kinds_in_an_order_of_the_seed() {
-        let faults = |line| parse(line).unwrap().unwrap().faults();
+        let faults = |line: &str| parse(line).unwrap().unwrap().faults();
         let mixed = faults("--failures 8 --seed 3");
         assert_eq!(mixed, faults("--failures 8 --seed 3"));
         for round in mixed.chunks(4) {
