@@ -235,7 +235,7 @@ fn the_plot_is_well_formed_and_shows_each_failure() {
     assert!(svg.contains("crash A, 170 ms") && svg.contains("hang A, never back"));
     assert_eq!(svg.matches("<polyline").count(), 2);
     assert!(!svg.contains("NaN") && !svg.contains("inf"));
-    assert!(svg.contains(">1000/s<"));
+    assert!(svg.contains(">1500/s<"));
     let empty = plot(&Timeline::default(), &[]);
     assert!(unclosed(&empty).is_empty() && !empty.contains("NaN"));
 }
