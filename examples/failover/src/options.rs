@@ -357,7 +357,11 @@ failover [options]
     --seed N        of keys, attacker, and order of faults            1
     --json FILE     writes the figures
     --plot FILE     draws the traffic over time (SVG)
+    --keepalive K   between the units: fast finds a failure within
+                    160 ms, default within 800 ms                  fast
     --quick         1000 SA pairs, 5000 packets/s, 2 failures
+    --plant P       leaves out a protection, to show that it is missed: reuse (of sequence
+                    numbers) or no-window
     --help          this text
 
 Ends with 0 if every promise held: no sequence number used twice, no replay accepted, no SA lost,

@@ -1,19 +1,25 @@
 //! Everything around the units, started together and led through one failure after the other.
 //!
-//! ```ignore
-//! let mut world = World::start(&options)?;
-//! // start the units: they claim the address and send to `world.outside()` and `world.inside()`
+//! ```no_run
+//! # use core::time::Duration;
+//! # use failover::{options::Options, report::Report, world::{World, WorldError}};
+//! # async fn lead(options: &Options) -> Result<Report, WorldError> {
+//! let mut world = World::start(options)?;
+//! // Start the units. They send to `world.outside()` and `world.inside()`, and one claims the
+//! // virtual address.
 //! world.set_traffic(true);
 //! for kind in options.faults() {
 //!     world.until_steady().await?;
-//!     let failed = world.holder();                // as the switch knows it
-//!     world.begin(kind, failed);
-//!     // do it
-//!     world.until_recovered().await;              // true if traffic is back
-//!     // undo it: restart, continue, heal
-//!     let report = world.conclude().await?;
+//!     if let Some(failed) = world.holder() {
+//!         world.begin(kind, failed)?;
+//!         // Do it to that unit.
+//!         let is_back = world.until_recovered(Duration::from_secs(10)).await?;
+//!         // Undo it: restart, continue, heal.
+//!         let failure = world.conclude().await?;
+//!     }
 //! }
-//! let report = world.finish(&options).await?;
+//! world.finish(options).await
+//! # }
 //! ```
 
 use core::time::Duration;
@@ -224,10 +230,18 @@ impl World {
     /// Says that `failed`, which is active, is going to fail now. Returns when that is, as seconds
     /// from the beginning of the run.
     ///
+    /// In a partition the LAN forwards packets to both units until [`World::conclude`], so that
+    /// both have something to send under the same keys. In all other cases the attacker's packets
+    /// go to both units: a unit that was stopped finds them when it wakes up. (In a partition an
+    /// isolated unit that accepts what the other has accepted is the announced exposure, unless it
+    /// is told to freeze.)
+    ///
     /// # Errors
     /// [`WorldError::Io`] if a thread of the world has ended.
     pub fn begin(&mut self, kind: FaultKind, failed: Gateway) -> Result<f64, WorldError> {
         self.look()?;
+        self.switches.set_flood(kind == FaultKind::Partition);
+        self.switches.set_spread(kind != FaultKind::Partition);
         let at_ns = self.clock.now_ns();
         self.observer.begin(Fault {
             kind,
@@ -263,6 +277,7 @@ impl World {
     /// # Errors
     /// [`WorldError::Io`] if a thread of the world has ended; [`WorldError::NoFailure`].
     pub async fn conclude(&mut self) -> Result<FailureReport, WorldError> {
+        self.switches.set_flood(false);
         self.look()?;
         let now_ns = self.clock.now_ns();
         let recovered = self.observer.recovered_ns(now_ns).unwrap_or(now_ns);

@@ -205,6 +205,31 @@ fn drops_of_the_remote_site_are_counted_once() {
 }
 
 #[test]
+fn the_remote_site_may_refuse_what_a_stale_unit_sends() {
+    let mut run = Run::new();
+    run.observer.begin(run.fault);
+    let packet = |what, unit, number, at_ns| Event {
+        at_ns,
+        number,
+        sa: 4,
+        unit,
+        what,
+    };
+    let after = FAULT * MS + 5;
+    run.observer.absorb([
+        // The taps may tell in another order than it happened.
+        packet(What::RemoteReplay, None, 70, after),
+        packet(What::RemoteReplay, None, 71, after),
+        packet(What::RemoteReplay, None, 72, after),
+        packet(What::Esp, Some(A), 70, after),
+        packet(What::Esp, Some(B), 71, after),
+        packet(What::Esp, Some(A), 72, after - 10),
+    ]);
+    let report = run.observer.conclude(JUDGED * MS).unwrap();
+    assert_eq!(report.dropped_by_remote, 2);
+}
+
+#[test]
 fn losses_of_a_busy_machine_are_no_outage() {
     let report = Run::new().play(|direction, ms, sa| match clean(direction, ms, sa) {
         Fate::Through(A) if ms % 100 == 7 && ms < 1400 => Fate::LostAt(A),
