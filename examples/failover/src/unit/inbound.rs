@@ -1,27 +1,30 @@
 //! From the remote site to the LAN: ESP packets are checked, opened and delivered.
 
+use core::time::Duration;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use failover::esp::Header;
 use failover::wire::inner;
 use failover::wire::socket::Sender;
+use ha_core::time::Time;
+use ha_ipsec::replay::{Accept, Parked};
+use ha_ipsec::sad::{InboundSa, Pinned};
 
 use super::cache::Ciphers;
-use super::parked::Parked;
+use super::packet::Packet;
 use super::path::Path;
 use super::policy::Policy;
-use super::sas::{Accept, InboundSa, Pending, Sas};
 use crate::control::{Plant, Setup};
 
 /// The inbound path.
 pub(super) struct Inbound {
-    sas: Sas,
     policy: Arc<Policy>,
-    ciphers: Ciphers<InboundSa>,
-    /// Opened and recorded as seen; to be delivered when the standby knows that they were.
-    parked: Parked<(Arc<InboundSa>, Pending)>,
+    ciphers: Ciphers,
+    /// Opened, and recorded as seen; to be delivered when the standby knows that they were.
+    parked: Parked<(Arc<InboundSa>, Packet)>,
     lan: Lan,
+    now: Time,
     /// Planted: the window is not asked.
     unchecked: bool,
 }
@@ -33,80 +36,74 @@ struct Lan {
 }
 
 impl Inbound {
-    pub(super) fn new(setup: &Setup, sas: Sas, policy: Arc<Policy>, sender: Sender) -> Self {
+    pub(super) fn new(setup: &Setup, policy: Arc<Policy>, sender: Sender) -> Self {
         Self {
-            sas,
             policy,
             ciphers: Ciphers::new(setup.sas),
-            parked: Parked::new(),
+            parked: Parked::new(super::WAITING_LIMIT, PATIENCE),
             lan: Lan {
                 address: setup.inside,
                 sender,
             },
+            now: Time::ZERO,
             unchecked: setup.plant == Some(Plant::NoWindow),
         }
     }
-}
 
-impl Path for Inbound {
-    /// RFC 4303 §3.4: lookup, replay check, integrity, window, in this order. What fails is
-    /// dropped: a gateway answers nothing to what it cannot authenticate.
-    fn packet(&mut self, packet: &mut [u8]) {
-        let Ok(header) = Header::parse(packet) else {
-            return;
-        };
-        let Ok(sa) = self.sas.inbound(&Policy::inbound(header.spi)) else {
-            return;
-        };
+    /// RFC 4303 §3.4: lookup, replay check, integrity, and then the window, in this order. What
+    /// fails is dropped: a gateway answers nothing to what it cannot authenticate.
+    fn take(&mut self, sas: &Pinned<'_>, packet: &mut [u8]) -> Option<()> {
+        let header = Header::parse(packet).ok()?;
+        let sa = sas.inbound(&Policy::inbound(header.spi)).ok()?;
         let number = sa.infer(header.sequence);
-        if !self.unchecked && sa.check(number).is_err() {
-            return;
+        if !self.unchecked {
+            sa.check(number).ok()?;
         }
-        let Some(cipher) = self.ciphers.of(&sa, sa.record()) else {
-            return;
-        };
-        let Ok(inner) = cipher.open(number, packet) else {
-            return;
-        };
-        let admitted = inner::addresses(inner).is_some_and(|(source, destination)| {
-            let flow = sa.record().flow_id;
-            self.policy.admits(flow, source, destination)
-        });
-        if !admitted {
-            return;
+        let inner = self.ciphers.of(sa.record())?.open(number, packet).ok()?;
+        let (remote, local) = inner::addresses(inner)?;
+        if !self.policy.protects(sa.record().flow_id, local, remote) {
+            return None;
         }
         match sa.accept(number) {
-            Accept::Deliver { .. } => self.lan.send(inner),
+            Accept::Deliver { .. } => {
+                sa.charge(inner.len() as u64);
+                self.lan.send(inner);
+            }
             Accept::Pending(pending) => {
-                // If it does not fit it is lost, as from any full queue.
-                self.parked.park((sa, pending), inner);
+                let copy = (Arc::clone(sa), Packet::copy(inner)?);
+                // Without room it is lost, as from any full queue.
+                self.parked.park(pending, copy, self.now);
             }
             Accept::Replay(_) if self.unchecked => self.lan.send(inner),
             Accept::Replay(_) => {}
         }
+        Some(())
+    }
+}
+
+impl Path for Inbound {
+    fn packet(&mut self, sas: &Pinned<'_>, packet: &mut [u8]) {
+        // `None` says that it was dropped.
+        let _ = self.take(sas, packet);
     }
 
     fn is_waiting(&self) -> bool {
         !self.parked.is_empty()
     }
 
-    fn retry(&mut self) {
-        for _ in 0..self.parked.len() {
-            let Some(((sa, pending), packet)) = self.parked.take() else {
-                return;
-            };
-            match sa.retry(&pending) {
-                Accept::Deliver { .. } => self.lan.send(packet.bytes()),
-                Accept::Pending(pending) => {
-                    self.parked.park((sa, pending), packet.bytes());
-                }
-                Accept::Replay(_) => {}
-            }
-        }
-    }
-
-    fn flush(&mut self) {
-        self.lan.sender.flush();
+    fn turn(&mut self, acknowledgements: u64, now: Time) {
+        self.now = now;
+        let lan = &mut self.lan;
+        self.parked.retry(
+            acknowledgements,
+            now,
+            |(sa, _), pending| sa.retry(pending),
+            |(sa, packet), _| {
+                sa.charge(packet.bytes().len() as u64);
+                lan.send(packet.bytes());
+            },
+        );
+        lan.sender.flush();
     }
 }
 
@@ -115,3 +112,6 @@ impl Lan {
         self.sender.send(self.address, inner);
     }
 }
+
+/// How long a packet waits: far longer than it takes to find that the standby is lost.
+const PATIENCE: Duration = Duration::from_secs(1);

@@ -14,14 +14,10 @@ use crate::lab::MemoryEnd;
 /// Starts the node on a thread of its own.
 pub(super) fn start(
     setup: &Setup,
+    keepalive: KeepaliveConfig,
     sas: &Sas,
     memory: Option<MemoryEnd>,
 ) -> Result<BlockingNode, UnitError> {
-    let keepalive = if setup.fast_keepalives {
-        KeepaliveConfig::fast()
-    } else {
-        KeepaliveConfig::default()
-    };
     let mut node = Node::builder(UnitId::new(setup.unit))
         .software(concat!("failover ", env!("CARGO_PKG_VERSION")))
         .keepalive(keepalive)

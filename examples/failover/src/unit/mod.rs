@@ -3,7 +3,7 @@
 //! - [`sas`]: the SAs, which the other unit gets as they are made and change
 //! - [`link`](mod@link): the node and its link to the other unit
 //! - [`claim`]: the virtual address follows the role
-//! - [`inbound`], [`outbound`]: the packet paths, a thread each
+//! - [`inbound`], [`outbound`]: the packet paths, a thread each ([`path`])
 //!
 //! The threads of the packet paths share nothing with the node but the SAs.
 
@@ -12,22 +12,21 @@ mod claim;
 mod inbound;
 mod link;
 mod outbound;
-mod parked;
+mod packet;
 mod path;
 mod policy;
 mod sas;
-mod standin;
 
 use core::time::Duration;
 use std::io::{self, BufRead, Write};
 use std::net::UdpSocket;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ha_core::time::Time;
+use ha_core::redundancy::KeepaliveConfig;
 use ha_transport::Node;
 use ha_transport::runtime::{BlockingNode, GroupView, View};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 
 use self::claim::Claims;
 use self::path::Paths;
@@ -92,7 +91,6 @@ struct Unit {
     claims: Claims,
     /// Keeps the threads.
     _paths: Paths,
-    origin: Instant,
     /// Answers of commands that take their time.
     answers: mpsc::Receiver<Event>,
     answer: mpsc::Sender<Event>,
@@ -104,8 +102,13 @@ impl Unit {
         let gateway = unit
             .and_then(Gateway::from_index)
             .ok_or(UnitError::NoSetup)?;
-        let sas = Sas::new(setup)?;
-        let node = link::start(setup, &sas, memory)?;
+        let keepalive = if setup.fast_keepalives {
+            KeepaliveConfig::fast()
+        } else {
+            KeepaliveConfig::default()
+        };
+        let sas = Sas::new(setup, keepalive)?;
+        let node = link::start(setup, keepalive, &sas, memory)?;
         let [outside, inside] = [bind()?, bind()?];
         let claims = Claims::new(
             gateway,
@@ -121,7 +124,6 @@ impl Unit {
             node,
             claims,
             _paths: paths,
-            origin: Instant::now(),
             answers,
             answer,
         })
@@ -164,7 +166,7 @@ impl Unit {
                 }
                 _ = ticks.tick() => {
                     self.claims.repeat();
-                    self.sas.tick(self.now(), unix_s());
+                    self.sas.tick(unix_s());
                 }
             }
         }
@@ -194,9 +196,6 @@ impl Unit {
         });
     }
 
-    fn now(&self) -> Time {
-        Time::ZERO + self.origin.elapsed()
-    }
 }
 
 /// Waits for the group to stand elsewhere than `known`; `None` when the node has stopped.
@@ -236,3 +235,5 @@ fn bind() -> io::Result<UdpSocket> {
 const TICK: Duration = Duration::from_millis(2);
 const HOUR: Duration = Duration::from_secs(3600);
 const COMMANDS: usize = 16;
+/// Packets of one direction that may wait for the standby.
+const WAITING_LIMIT: usize = 4096;

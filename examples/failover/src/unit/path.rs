@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use failover::wire::socket::{self, Receiver, Sender};
+use ha_core::time::Time;
+use ha_ipsec::sad::Pinned;
 use tokio::sync::watch;
 
 use super::UnitError;
@@ -19,16 +21,14 @@ use crate::control::Setup;
 /// What one direction does with packets.
 pub(super) trait Path: Send {
     /// Takes a packet, in place.
-    fn packet(&mut self, packet: &mut [u8]);
+    fn packet(&mut self, sas: &Pinned<'_>, packet: &mut [u8]);
 
     /// Whether packets wait for the standby.
     fn is_waiting(&self) -> bool;
 
-    /// The standby has acknowledged something: what waited may try again.
-    fn retry(&mut self);
-
-    /// Lets packets leave that were gathered.
-    fn flush(&mut self);
+    /// After each burst of packets: tries again with what waited, if `acknowledgements` has grown,
+    /// and lets everything leave that was gathered.
+    fn turn(&mut self, acknowledgements: u64, now: Time);
 }
 
 /// Both directions. When dropped they end.
@@ -51,14 +51,14 @@ impl Paths {
             threads: Vec::new(),
         };
         let (from, to) = (outside.try_clone()?, inside.try_clone()?);
-        let (own, rules, setup_in) = (sas.clone(), Arc::clone(&policy), setup.clone());
+        let (own, rules) = (setup.clone(), Arc::clone(&policy));
         paths.spawn("inbound", sas, from, to, move |sender| {
-            Inbound::new(&setup_in, own, rules, sender)
+            Inbound::new(&own, rules, sender)
         })?;
         let (from, to) = (inside.try_clone()?, outside.try_clone()?);
-        let (own, setup_out) = (sas.clone(), setup.clone());
+        let own = setup.clone();
         paths.spawn("outbound", sas, from, to, move |sender| {
-            Outbound::new(&setup_out, own, policy, sender)
+            Outbound::new(&own, policy, sender)
         })?;
         Ok(paths)
     }
@@ -108,24 +108,21 @@ async fn run(
     sas: &Sas,
     mut end: watch::Receiver<bool>,
 ) {
-    let mut acknowledged = sas.acknowledgements();
     loop {
-        let received = tokio::select! {
+        let readable = tokio::select! {
             _ = end.wait_for(|end| *end) => return,
-            readable = receiver.readable() => {
-                readable.and_then(|()| receiver.receive(|_, packet| path.packet(packet)))
-            }
-            () = tokio::time::sleep(PATIENCE), if path.is_waiting() => Ok(0),
+            readable = receiver.readable() => readable,
+            () = tokio::time::sleep(PATIENCE), if path.is_waiting() => Ok(()),
         };
+        let received = readable.and_then(|()| {
+            let pinned = sas.pin();
+            receiver.receive(|_, packet| path.packet(&pinned, packet))
+        });
         if let Err(error) = received {
             tracing::warn!(%error, "cannot receive");
             tokio::time::sleep(PATIENCE).await;
         }
-        let now = sas.acknowledgements();
-        if core::mem::replace(&mut acknowledged, now) != now {
-            path.retry();
-        }
-        path.flush();
+        path.turn(sas.acknowledgements(), sas.now());
     }
 }
 
