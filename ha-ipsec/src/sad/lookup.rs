@@ -83,6 +83,36 @@ impl Sad {
     pub fn inbound(&self, id: &SaId) -> Result<Arc<InboundSa>, LookupError> {
         self.pin().inbound(id).cloned()
     }
+
+    /// Where an SA stands that packets use; `None` for one that none has used since this unit
+    /// became active, which stays so: for display.
+    pub fn in_use(&self, id: &SaId) -> Option<InUse> {
+        Some(match self.inner.paths.pin().get(id)? {
+            Path::Outbound(sa) => InUse {
+                bytes: sa.bytes(),
+                highest: sa.handed_out(),
+                acknowledged: sa.limit(),
+            },
+            Path::Inbound(sa) => InUse {
+                bytes: sa.bytes(),
+                highest: sa.top(),
+                acknowledged: sa.live.window.ceiling(),
+            },
+        })
+    }
+}
+
+/// Where an SA in use stands: not what the standby was told, but what packets did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct InUse {
+    /// Bytes charged.
+    pub bytes: u64,
+    /// The highest number handed out or accepted.
+    pub highest: u64,
+    /// The number up to which the standby has acknowledged; `None` while no other unit can hold
+    /// the SA.
+    pub acknowledged: Option<u64>,
 }
 
 impl Pinned<'_> {

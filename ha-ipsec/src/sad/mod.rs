@@ -72,7 +72,7 @@ use parking_lot::Mutex;
 
 pub use agenda::{SadEvent, Which};
 pub use change::{Change, ChangeError};
-pub use lookup::{LookupError, Pinned};
+pub use lookup::{InUse, LookupError, Pinned};
 pub use path::{InboundSa, OutboundSa, SaCounters};
 
 use crate::counters::{Counters, CountersConfig};
@@ -249,6 +249,11 @@ impl Sad {
             inner.ipsec.client(),
             Arc::clone(&inner.counters) as Arc<dyn CheckpointClient>,
         ]
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &SadConfig {
+        &self.inner.config
     }
 
     /// Begins a change of SAs.
