@@ -3,8 +3,11 @@
 //! It keeps a random sample of all packets so far and the most recent ones, which at a takeover
 //! are those that the new unit is least likely to know of. It sends copies of both directions to
 //! the virtual address: those of the remote site are replays, those of the gateway reflections.
+//! The relay brings them to both units, except in a partition ([`World::begin`]).
 //! Of the former it uses only packets that were delivered, so that whatever passes is a replay
 //! and not a late arrival.
+//!
+//! [`World::begin`]: crate::world::World::begin
 
 use core::time::Duration;
 use std::collections::VecDeque;

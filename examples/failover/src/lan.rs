@@ -49,7 +49,7 @@ async fn run(config: LanConfig, switches: Arc<Switches>) -> io::Result<()> {
         tokio::select! {
             _ = ticks.tick() => {
                 if switches.has_traffic() {
-                    lan.send(&mut sender);
+                    lan.send(&mut sender, switches.has_flood());
                 } else {
                     lan.pacer.pause();
                 }
@@ -76,20 +76,25 @@ struct Lan {
 }
 
 impl Lan {
-    fn send(&mut self, sender: &mut Sender) {
+    fn send(&mut self, sender: &mut Sender, flood: bool) {
         let now_ns = self.tap.now_ns();
+        let mut copies = Vec::new();
         for _ in 0..self.pacer.due(now_ns) {
-            self.send_one(sender, now_ns);
+            let packet = self.send_one(sender, now_ns);
+            copies.extend(packet.filter(|_| flood));
+        }
+        // After the others, so that packets to one destination can be joined.
+        if let Some(to) = self.switch.other() {
+            copies.iter().for_each(|packet| sender.send(to, packet));
         }
         sender.flush();
     }
 
-    fn send_one(&mut self, sender: &mut Sender, now_ns: u64) {
+    /// Sends the next packet to the unit that holds the address; returns it.
+    fn send_one(&mut self, sender: &mut Sender, now_ns: u64) -> Option<[u8; INNER_LEN]> {
         let flow = self.turn;
         self.turn = (flow + 1) % self.plan.sas.max(1);
-        let Some(count) = self.hosts.get_mut(flow as usize) else {
-            return;
-        };
+        let count = self.hosts.get_mut(flow as usize)?;
         *count += 1;
         let number = *count;
         let holder = self.switch.holder();
@@ -100,9 +105,7 @@ impl Lan {
             unit: holder.map(|(unit, _)| unit),
             what: What::Sent(Direction::Outbound),
         });
-        let Some((_, to)) = holder else {
-            return;
-        };
+        let (_, to) = holder?;
         let inner = Inner {
             direction: Direction::Outbound,
             flow,
@@ -113,6 +116,7 @@ impl Lan {
         let mut packet = [0; INNER_LEN];
         inner.encode(pair.lan_host, pair.remote_host, &mut packet);
         sender.send(to, &packet);
+        Some(packet)
     }
 
     fn receive(&mut self, from: SocketAddr, packet: &[u8], at_ns: u64) {

@@ -1,7 +1,7 @@
 //! What the taps saw, and what it means.
 //!
 //! The observer collects the events of all taps ([`Observer::absorb`]), keeps those of the last
-//! few seconds, and judges one failure after the other ([`failure`]). Each packet that was sent
+//! few seconds, and judges one failure after the other. Each packet that was sent
 //! is accounted for exactly once: delivered, or lost in one of the ways of [`FailureReport`].
 //!
 //! [`FailureReport`]: crate::report::FailureReport
@@ -9,7 +9,7 @@
 mod failure;
 mod timeline;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::oracle::{Full, NumberSet, Oracle, Reuse};
 use crate::tap::{Event, What};
@@ -66,8 +66,11 @@ struct Counts {
     replays_accepted: u64,
     /// The part of `oracle.reused` that earlier failures have accounted for.
     reused_before: u64,
-    /// Numbers that the remote site's replay check refused, by SA.
-    remote_replays: Vec<u32>,
+    /// What the remote site's replay check refused: SA pair and number.
+    remote_replays: Vec<(u32, u64)>,
+    /// ESP packets that the failed unit sent after its fault: a stale active that woke up, or the
+    /// other side of a partition. That the remote site refuses them is as it should be.
+    stale: HashSet<(u32, u64)>,
     remote_refused: u64,
     duplicates: u64,
     /// First packet or claim of each unit after the fault, in nanoseconds.
@@ -96,7 +99,7 @@ impl Observer {
             sent: Default::default(),
             timeline: Timeline::default(),
             fault: None,
-            counts: Counts::new(config.sas, 0),
+            counts: Counts::default(),
             total_delivered: [0; 2],
             overflowed: 0,
         }
@@ -183,14 +186,31 @@ impl Observer {
         failure::recovered_ns(self, fault, now_ns.saturating_sub(SETTLE_NS))
     }
 
-    /// Judges the failure that began with [`Observer::begin`], from what was absorbed up to
-    /// `now_ns`. `None` if there is none.
-    pub fn conclude(&mut self, now_ns: u64) -> Option<FailureReport> {
+    /// How many packets, of those sent in the second before `until_ns`, were not delivered so far:
+    /// 0 says that nothing is on its way any more.
+    pub fn on_their_way(&self, until_ns: u64) -> usize {
+        let recent = until_ns.saturating_sub(SECOND_NS)..until_ns;
+        let undelivered = |direction: Direction| {
+            let sent = self.sent[direction.index()].iter().rev();
+            sent.skip_while(|sent| sent.at_ns >= recent.end)
+                .take_while(|sent| sent.at_ns >= recent.start)
+                .filter(|sent| !self.was_delivered(direction, sent.sa, sent.number))
+                .count()
+        };
+        Direction::BOTH.into_iter().map(undelivered).sum()
+    }
+
+    /// Judges the failure that began with [`Observer::begin`], by the packets sent before
+    /// `until_ns` and everything that was absorbed. `None` if there is none.
+    pub fn conclude(&mut self, until_ns: u64) -> Option<FailureReport> {
         let fault = self.fault.take()?;
-        let report = failure::judge(self, &fault, now_ns.saturating_sub(SETTLE_NS));
-        self.counts = Counts::new(self.config.sas, self.oracle.reused());
-        // They were sent too late to be judged, and belong to what comes next.
-        self.counts.sent = self.sent.each_ref().map(|sent| sent.len() as u64);
+        let report = failure::judge(self, &fault, until_ns);
+        self.counts = Counts {
+            reused_before: self.oracle.reused(),
+            // They were sent too late to be judged, and belong to what comes next.
+            sent: self.sent.each_ref().map(|sent| sent.len() as u64),
+            ..Counts::default()
+        };
         Some(report)
     }
 
@@ -199,11 +219,7 @@ impl Observer {
             What::Sent(direction) => self.see_sent(direction, event),
             What::Esp => self.see_esp(event),
             What::Delivered(direction) => self.see_delivered(direction, event),
-            What::RemoteReplay => {
-                if let Some(count) = self.counts.remote_replays.get_mut(event.sa as usize) {
-                    *count += 1;
-                }
-            }
+            What::RemoteReplay => self.counts.remote_replays.push((event.sa, event.number)),
             What::RemoteRefused => self.counts.remote_refused += 1,
             What::Injected => self.counts.injected += 1,
             What::Reflected => self.counts.replays_accepted += 1,
@@ -235,6 +251,11 @@ impl Observer {
             number: event.number,
             unit: event.unit,
         });
+        let is_stale =
+            |fault: &Fault| event.at_ns >= fault.at_ns && event.unit == Some(fault.failed);
+        if self.fault.as_ref().is_some_and(is_stale) {
+            self.counts.stale.insert((event.sa, event.number));
+        }
     }
 
     fn see_delivered(&mut self, direction: Direction, event: Event) {
@@ -281,23 +302,13 @@ impl Observer {
     }
 }
 
-impl Counts {
-    fn new(sas: u32, reused_before: u64) -> Self {
-        Self {
-            remote_replays: vec![0; sas as usize],
-            reused_before,
-            ..Self::default()
-        }
-    }
-}
-
 fn count(set: &[bool]) -> u32 {
     set.iter().map(|member| u32::from(*member)).sum()
 }
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// What was sent less than this before the end of what was absorbed may still be on its way.
-pub const SETTLE_NS: u64 = 250_000_000;
+const SETTLE_NS: u64 = 50_000_000;
 /// Kept beyond a window, between failures.
 const MEMORY_NS: u64 = 2 * SECOND_NS;
 

@@ -357,7 +357,11 @@ failover [options]
     --seed N        of keys, attacker, and order of faults            1
     --json FILE     writes the figures
     --plot FILE     draws the traffic over time (SVG)
+    --keepalive K   between the units: fast finds a failure within
+                    160 ms, default within 800 ms                  fast
     --quick         1000 SA pairs, 5000 packets/s, 2 failures
+    --plant P       leaves out a protection, to show that it is missed: reuse (of sequence
+                    numbers) or no-window
     --help          this text
 
 Ends with 0 if every promise held: no sequence number used twice, no replay accepted, no SA lost,
@@ -424,7 +428,7 @@ mod tests {
 
     #[test]
     fn mixed_faults_are_all_kinds_in_an_order_of_the_seed() {
-        let faults = |line| parse(line).unwrap().unwrap().faults();
+        let faults = |line: &str| parse(line).unwrap().unwrap().faults();
         let mixed = faults("--failures 8 --seed 3");
         assert_eq!(mixed, faults("--failures 8 --seed 3"));
         for round in mixed.chunks(4) {

@@ -55,6 +55,7 @@ async fn run(config: RelayConfig, switches: Arc<Switches>) -> io::Result<()> {
         switch: Switch::default(),
         tap: config.tap,
         capture: config.capture,
+        switches: Arc::clone(&switches),
     };
     while !switches.is_stopped() {
         if let Ok(readable) = timeout(LOOK_INTERVAL, receiver.readable()).await {
@@ -75,6 +76,7 @@ struct Relay {
     switch: Switch,
     tap: Tap,
     capture: Capture,
+    switches: Arc<Switches>,
 }
 
 impl Relay {
@@ -90,6 +92,9 @@ impl Relay {
             self.pass_to_unit(What::Sent(Direction::Inbound), packet, at_ns, sender);
         } else if from == self.attacker {
             self.pass_to_unit(What::Injected, packet, at_ns, sender);
+            if let Some(other) = self.switch.other().filter(|_| self.switches.has_spread()) {
+                sender.send(other, packet);
+            }
         }
     }
 

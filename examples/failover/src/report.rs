@@ -58,7 +58,8 @@ pub struct FailureReport {
     /// though a later one of the same SA was. That is an upper bound: what that unit dropped for
     /// other reasons is in it.
     pub dropped_by_gateway: u64,
-    /// Packets of the gateways that the remote site's own replay window refused.
+    /// Packets that the remote site's own replay window refused, without those of the failed unit:
+    /// a stale active that wakes up, or the other side of a partition, is to be refused.
     pub dropped_by_remote: u64,
     /// The largest number of them for one SA of one direction.
     pub most_dropped_of_one_sa: u32,
@@ -66,10 +67,11 @@ pub struct FailureReport {
     pub packets_lost_otherwise: u64,
     /// Packets of the gateways that failed the remote site's integrity check.
     pub packets_refused_by_remote: u64,
-    /// Packets that the gateways delivered to the remote site in two ESP packets.
+    /// Packets that reached the remote site in two ESP packets, as they do in a partition, when the
+    /// LAN forwards them to both units.
     pub packets_duplicated: u64,
-    /// Copies of packets that the attacker brought to a unit: of packets that had been delivered,
-    /// and of the gateways' own.
+    /// Copies of packets that the attacker brought to the gateways: of packets that had been
+    /// delivered, and of the gateways' own. One that goes to both units counts once.
     pub replays_injected: u64,
     /// Packets delivered to the LAN a second time, or reflected into it.
     pub replays_accepted: u64,

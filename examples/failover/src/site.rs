@@ -13,6 +13,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 pub struct Switches {
     stop: AtomicBool,
     traffic: AtomicBool,
+    flood: AtomicBool,
+    spread: AtomicBool,
 }
 
 impl Switches {
@@ -29,6 +31,29 @@ impl Switches {
     /// Turns the traffic of the remote site and the LAN on or off.
     pub fn set_traffic(&self, on: bool) {
         self.traffic.store(on, Ordering::Relaxed);
+    }
+
+    /// Lets the LAN forward packets to both units, as a switch does that has lost track, or hosts
+    /// of which some still have the old entry. Then both units of a partition have something to
+    /// send under the same keys.
+    pub fn set_flood(&self, on: bool) {
+        self.flood.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether the LAN shall forward packets to both units.
+    pub fn has_flood(&self) -> bool {
+        self.flood.load(Ordering::Relaxed)
+    }
+
+    /// Lets the attacker's packets go to both units, not only to the one that holds the virtual
+    /// address.
+    pub fn set_spread(&self, on: bool) {
+        self.spread.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether the attacker's packets go to both units.
+    pub fn has_spread(&self) -> bool {
+        self.spread.load(Ordering::Relaxed)
     }
 
     /// Whether the remote site and the LAN shall send.

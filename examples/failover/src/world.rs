@@ -1,19 +1,25 @@
 //! Everything around the units, started together and led through one failure after the other.
 //!
-//! ```ignore
-//! let mut world = World::start(&options)?;
-//! // start the units: they claim the address and send to `world.outside()` and `world.inside()`
+//! ```no_run
+//! # use core::time::Duration;
+//! # use failover::{options::Options, report::Report, world::{World, WorldError}};
+//! # async fn lead(options: &Options) -> Result<Report, WorldError> {
+//! let mut world = World::start(options)?;
+//! // Start the units. They send to `world.outside()` and `world.inside()`, and one claims the
+//! // virtual address.
 //! world.set_traffic(true);
 //! for kind in options.faults() {
 //!     world.until_steady().await?;
-//!     let failed = world.holder();                // as the switch knows it
-//!     world.begin(kind, failed);
-//!     // do it
-//!     world.until_recovered().await;              // true if traffic is back
-//!     // undo it: restart, continue, heal
-//!     let report = world.conclude().await?;
+//!     if let Some(failed) = world.holder() {
+//!         world.begin(kind, failed)?;
+//!         // Do it to that unit.
+//!         let is_back = world.until_recovered(Duration::from_secs(10)).await?;
+//!         // Undo it: restart, continue, heal.
+//!         let failure = world.conclude().await?;
+//!     }
 //! }
-//! let report = world.finish(&options).await?;
+//! world.finish(options).await
+//! # }
 //! ```
 
 use core::time::Duration;
@@ -26,7 +32,7 @@ use tokio::time::sleep;
 
 use crate::attacker::{Attacker, Capture, Heard};
 use crate::lan::{self, LanConfig};
-use crate::observer::{Fault, FaultKind, Observer, ObserverConfig, Progress, SETTLE_NS};
+use crate::observer::{Fault, FaultKind, Observer, ObserverConfig, Progress};
 use crate::options::Options;
 use crate::relay::{self, RelayConfig};
 use crate::remote::{self, RemoteConfig};
@@ -34,7 +40,7 @@ use crate::report::{FailureReport, Outcome, Report};
 use crate::site::{Site, Switches};
 use crate::tap::{Clock, Log, Tap, What};
 use crate::wire::plan::Plan;
-use crate::wire::{Direction, Gateway};
+use crate::wire::{Direction, Gateway, socket};
 
 /// The world around the units. Its threads end when it is dropped.
 pub struct World {
@@ -48,6 +54,7 @@ pub struct World {
     failures: Vec<FailureReport>,
     outside: SocketAddr,
     inside: SocketAddr,
+    site: SocketAddr,
     sites: [Site; 3],
     switches: Arc<Switches>,
 }
@@ -96,7 +103,9 @@ impl World {
     /// [`WorldError::Io`]. Outside of a tokio runtime it panics.
     pub fn start(options: &Options) -> Result<Self, WorldError> {
         let [outside, inside, site, attacker] = [bind()?, bind()?, bind()?, bind()?];
-        let addresses = [outside.local_addr()?, inside.local_addr()?];
+        let addresses = [&outside, &inside, &site].map(UdpSocket::local_addr);
+        let [outside_address, inside_address, site_address] = addresses;
+        let (outside_address, site_address) = (outside_address?, site_address?);
         let (clock, plan) = (Clock::start(), Plan::of(options));
         let capture = Capture::new(options.seed);
         let switches = Arc::new(Switches::default());
@@ -106,7 +115,7 @@ impl World {
         let relay = RelayConfig {
             plan,
             socket: outside,
-            remote: site.local_addr()?,
+            remote: site_address,
             attacker: attacker.local_addr()?,
             tap: tap(0),
             capture: capture.clone(),
@@ -120,7 +129,7 @@ impl World {
         let remote = RemoteConfig {
             plan,
             pps,
-            gateway: addresses[0],
+            gateway: outside_address,
             socket: site,
             tap: tap(2),
         };
@@ -135,9 +144,10 @@ impl World {
                 pps,
                 page_limit: PAGE_LIMIT.max(plan.sas as usize * PAGES_PER_SA),
             }),
-            attacker: Attacker::new(attacker, addresses[0])?,
-            outside: addresses[0],
-            inside: addresses[1],
+            attacker: Attacker::new(attacker, outside_address)?,
+            outside: outside_address,
+            inside: inside_address?,
+            site: site_address,
             holder: None,
             failures: Vec::new(),
             clock,
@@ -220,10 +230,18 @@ impl World {
     /// Says that `failed`, which is active, is going to fail now. Returns when that is, as seconds
     /// from the beginning of the run.
     ///
+    /// In a partition the LAN forwards packets to both units until [`World::conclude`], so that
+    /// both have something to send under the same keys. In all other cases the attacker's packets
+    /// go to both units: a unit that was stopped finds them when it wakes up. (In a partition an
+    /// isolated unit that accepts what the other has accepted is the announced exposure, unless it
+    /// is told to freeze.)
+    ///
     /// # Errors
     /// [`WorldError::Io`] if a thread of the world has ended.
     pub fn begin(&mut self, kind: FaultKind, failed: Gateway) -> Result<f64, WorldError> {
         self.look()?;
+        self.switches.set_flood(kind == FaultKind::Partition);
+        self.switches.set_spread(kind != FaultKind::Partition);
         let at_ns = self.clock.now_ns();
         self.observer.begin(Fault {
             kind,
@@ -259,14 +277,16 @@ impl World {
     /// # Errors
     /// [`WorldError::Io`] if a thread of the world has ended; [`WorldError::NoFailure`].
     pub async fn conclude(&mut self) -> Result<FailureReport, WorldError> {
+        self.switches.set_flood(false);
         self.look()?;
         let now_ns = self.clock.now_ns();
         let recovered = self.observer.recovered_ns(now_ns).unwrap_or(now_ns);
         self.look_until(recovered + self.observer.window_ns())
             .await?;
         self.attack().await;
-        self.look_until(self.clock.now_ns() + 2 * SETTLE_NS).await?;
-        let report = self.observer.conclude(self.clock.now_ns());
+        let until_ns = self.clock.now_ns();
+        self.settle(until_ns).await?;
+        let report = self.observer.conclude(until_ns);
         let report = report.ok_or(WorldError::NoFailure)?;
         self.failures.push(report.clone());
         Ok(report)
@@ -278,15 +298,21 @@ impl World {
     /// [`WorldError::Io`] if a thread of the world has ended.
     pub async fn finish(mut self, options: &Options) -> Result<Report, WorldError> {
         self.set_traffic(false);
-        self.look_until(self.clock.now_ns() + SETTLE_NS).await?;
+        self.settle(self.clock.now_ns()).await?;
         let outcome = Outcome {
             failures: core::mem::take(&mut self.failures),
             reused: self.observer.oracle().examples().copied().collect(),
             timeline: self.observer.timeline().clone(),
             overflowed: self.observer.overflowed(),
-            missed: 0,
+            missed: self.missed(),
         };
         Ok(Report::new(options.clone(), outcome))
+    }
+
+    /// Packets that the taps missed because a socket of this process was full.
+    fn missed(&self) -> u64 {
+        let sockets = [self.outside, self.inside, self.site];
+        sockets.into_iter().filter_map(socket::dropped).sum()
     }
 
     /// Injects copies of packets of both directions.
@@ -300,6 +326,19 @@ impl World {
         let reflections = self.capture.kept(Direction::Outbound).into_iter();
         packets.extend(reflections.step_by(REFLECT_ONE_IN));
         self.attacker.inject(&packets).await;
+    }
+
+    /// Waits until what was sent before `until_ns`, and what the attacker sent, has arrived; not
+    /// for long, since something may be lost.
+    async fn settle(&mut self, until_ns: u64) -> Result<(), WorldError> {
+        self.look_until(until_ns + SETTLE_MIN_NS).await?;
+        while self.observer.on_their_way(until_ns) > 0
+            && self.clock.now_ns() < until_ns + SETTLE_MAX_NS
+        {
+            sleep(LOOK_INTERVAL).await;
+            self.look()?;
+        }
+        Ok(())
     }
 
     async fn look_until(&mut self, end_ns: u64) -> Result<(), WorldError> {
@@ -316,6 +355,8 @@ fn bind() -> io::Result<UdpSocket> {
 }
 
 const SECOND_NS: u64 = 1_000_000_000;
+const SETTLE_MIN_NS: u64 = 150_000_000;
+const SETTLE_MAX_NS: u64 = 1_000_000_000;
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 const REFLECT_ONE_IN: usize = 8;
 /// Bitmap pages of about 80 bytes, for each of three sets.

@@ -146,11 +146,12 @@ pub(super) fn judge(observer: &mut Observer, fault: &Fault, until_ns: u64) -> Fa
     let detected = counts.first_seen_ns[fault.failed.other().index()];
     let ms = |at_ns: u64| at_ns.saturating_sub(fault.at_ns) as f64 / 1e6;
     let by_gateway: u64 = sum(&losses[0].dropped);
-    let by_remote: u64 = sum(&counts.remote_replays);
+    let remote_replays = remote_replays(observer);
+    let by_remote: u64 = sum(&remote_replays);
     // What the LAN sent to the new active and did not arrive was dropped by the remote site's
     // check, or for another reason.
     let outbound_otherwise = sum(&losses[1].dropped).saturating_sub(by_remote);
-    let worst = losses[0].dropped.iter().zip(&counts.remote_replays);
+    let worst = losses[0].dropped.iter().zip(&remote_replays);
     FailureReport {
         kind: fault.kind,
         failed_unit: fault.failed,
@@ -177,6 +178,17 @@ pub(super) fn judge(observer: &mut Observer, fault: &Fault, until_ns: u64) -> Fa
         replays_accepted: counts.replays_accepted,
         sequence_numbers_reused: observer.oracle.reused() - counts.reused_before,
     }
+}
+
+/// How many packets the remote site's replay check refused, by SA, without those that a stale unit
+/// sent: what they carried was forwarded to the failed unit, and is accounted for there.
+fn remote_replays(observer: &Observer) -> Vec<u32> {
+    let mut counts = vec![0; observer.config.sas as usize];
+    let refused = observer.counts.remote_replays.iter();
+    for (sa, _) in refused.filter(|packet| !observer.counts.stale.contains(packet)) {
+        counts[*sa as usize] += 1;
+    }
+    counts
 }
 
 fn sum(counts: &[u32]) -> u64 {

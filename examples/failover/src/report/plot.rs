@@ -30,11 +30,9 @@ impl Scale {
         let merge = timeline.buckets().len().div_ceil(MAX_POINTS).max(1);
         let points: Vec<Bucket> = timeline.buckets().chunks(merge).map(total).collect();
         let step_s = timeline.width_ns() as f64 * merge as f64 / 1e9;
-        let counts = points.iter().flat_map(|bucket| bucket.sent);
-        let most = counts.max().unwrap_or(0);
         Self {
             seconds: (points.len() as f64 * step_s).max(1e-3),
-            peak: round_up(f64::from(most.max(1)) / step_s),
+            peak: round_up(1.1 * f64::from(usual_most(&points)) / step_s),
             points,
             step_s,
         }
@@ -166,10 +164,19 @@ fn total(buckets: &[Bucket]) -> Bucket {
     total
 }
 
-/// The next of 1, 2, 5, 10, 20, 50, ...
+/// What all but the highest twentieth of the points stay below: a burst after a delay of the
+/// machine shall not flatten the rest.
+fn usual_most(points: &[Bucket]) -> u32 {
+    let mut counts: Vec<u32> = points.iter().flat_map(|bucket| bucket.sent).collect();
+    counts.sort_unstable();
+    let place = counts.len().saturating_sub(counts.len() / 20 + 1);
+    counts.get(place).copied().unwrap_or(0).max(1)
+}
+
+/// The next of 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, ...
 fn round_up(value: f64) -> f64 {
     let power = 10_f64.powf(value.max(1e-9).log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
+    let steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0].map(|step| step * power);
     let fits = steps.into_iter().find(|step| *step >= value * 0.999_999);
     fits.unwrap_or(10.0 * power)
 }

@@ -6,7 +6,7 @@ use super::{FailureReport, Report, Totals};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows = vec![HEAD.map(str::to_owned)];
+        let mut rows = HEAD.map(|head| head.map(str::to_owned)).to_vec();
         for (index, failure) in self.failures.iter().enumerate() {
             rows.push(row(index + 1, failure));
         }
@@ -15,10 +15,8 @@ impl fmt::Display for Report {
             let cells = rows.iter().map(|row| row[column].chars().count());
             cells.max().unwrap_or(0)
         });
-        writeln!(f, "{}", line(&rows[0], &widths))?;
-        writeln!(f, "{}", rule(&widths))?;
-        for (index, row) in rows.iter().enumerate().skip(1) {
-            if index + 1 == rows.len() {
+        for (index, row) in rows.iter().enumerate() {
+            if index == HEAD.len() || index + 1 == rows.len() {
                 writeln!(f, "{}", rule(&widths))?;
             }
             writeln!(f, "{}", line(row, &widths))?;
@@ -125,17 +123,23 @@ pub(super) fn thousands(number: u64) -> String {
 const COLUMNS: usize = 12;
 /// The one column that is text.
 const KIND: usize = 1;
-const HEAD: [&str; COLUMNS] = [
-    "#",
-    "fault",
-    "detect ms",
-    "takeover ms",
-    "SAs before",
-    "after",
-    "packets",
-    "in outage",
-    "replay check",
-    "replayed",
-    "accepted",
-    "reused",
+const HEAD: [[&str; COLUMNS]; 2] = [
+    [
+        "", "", "detect", "takeover", "SAs", "SAs", "packets", "lost in", "dropped", "replays",
+        "replays", "numbers",
+    ],
+    [
+        "#",
+        "fault",
+        "ms",
+        "ms",
+        "before",
+        "after",
+        "sent",
+        "outage",
+        "as replay",
+        "injected",
+        "accepted",
+        "reused",
+    ],
 ];

@@ -45,6 +45,26 @@ pub fn adopt(socket: std::net::UdpSocket) -> io::Result<(Receiver, Sender)> {
     Ok((receiver, sender))
 }
 
+/// How many packets the kernel has dropped because the socket bound to `address` was full. `None`
+/// where the kernel does not tell (it does on Linux, for IPv4).
+pub fn dropped(address: SocketAddr) -> Option<u64> {
+    dropped_in(
+        &std::fs::read_to_string("/proc/self/net/udp").ok()?,
+        address,
+    )
+}
+
+fn dropped_in(table: &str, address: SocketAddr) -> Option<u64> {
+    let SocketAddr::V4(address) = address else {
+        return None;
+    };
+    let ip = u32::from_ne_bytes(address.ip().octets());
+    let name = format!("{ip:08X}:{:04X}", address.port());
+    let mut rows = table.lines().map(|row| row.split_whitespace());
+    let mut row = rows.find(|row| row.clone().nth(1) == Some(&name))?;
+    row.next_back()?.parse().ok()
+}
+
 struct Io {
     socket: UdpSocket,
     state: UdpSocketState,
@@ -168,6 +188,33 @@ const BUFFER_BYTES: usize = 8 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernels_table_of_sockets_is_read() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when \
+                     retrnsmt   uid  timeout inode ref pointer drops\n \
+                     12: 0100007F:1F90 00000000:0000 07 00000000:00000000 00:00000000 \
+                     00000000  1000  0 5 2 0000000000000000 17\n";
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        if cfg!(target_endian = "little") {
+            assert_eq!(dropped_in(table, at(8080)), Some(17));
+        }
+        assert_eq!(dropped_in(table, at(8081)), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn packets_that_a_full_socket_dropped_are_counted() {
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let from = std::net::UdpSocket::bind(local).unwrap();
+        let (to, _sender) = open(local).unwrap();
+        let address = to.local_addr().unwrap();
+        assert_eq!(dropped(address), Some(0));
+        for _ in 0..40_000 {
+            from.send_to(&[0; 1000], address).unwrap();
+        }
+        assert!(dropped(address).unwrap() > 0);
+    }
 
     #[tokio::test]
     async fn packets_arrive_whole_and_in_order() {

@@ -82,6 +82,11 @@ impl Switch {
             .map_or(Source::Other, Source::Unit)
     }
 
+    /// The socket of the unit that does not hold the virtual address, if it is known.
+    pub fn other(&self) -> Option<SocketAddr> {
+        self.sockets[self.holder?.other().index()]
+    }
+
     /// The unit that holds the virtual address, and its socket.
     pub fn holder(&self) -> Option<(Gateway, SocketAddr)> {
         let unit = self.holder?;
@@ -131,6 +136,7 @@ mod tests {
         assert!(switch.learn(claim(Gateway::B, 6), at(2)));
         assert!(!switch.learn(claim(Gateway::B, 6), at(2)));
         assert_eq!(switch.holder(), Some((Gateway::B, at(2))));
+        assert_eq!(switch.other(), Some(at(1)));
         assert!(switch.learn(claim(Gateway::A, 5), at(3)));
         assert_eq!(switch.holder(), Some((Gateway::A, at(3))));
         assert_eq!(switch.source(at(1)), Source::Other);
