@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
 
+use ha_core::redundancy::KeepaliveConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,17 @@ pub(crate) struct Setup {
     pub(crate) peers: u32,
     /// A protection to leave out, to show that the checks find it.
     pub(crate) plant: Option<Plant>,
+}
+
+impl Setup {
+    /// How failures are found.
+    pub(crate) fn keepalive(&self) -> KeepaliveConfig {
+        if self.fast_keepalives {
+            KeepaliveConfig::fast()
+        } else {
+            KeepaliveConfig::default()
+        }
+    }
 }
 
 /// The link between the units.

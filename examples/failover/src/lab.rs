@@ -13,6 +13,7 @@ mod process;
 mod screen;
 
 use core::time::Duration;
+use std::path::PathBuf;
 
 use failover::observer::FaultKind;
 use failover::options::{Inbound, Options};
@@ -27,8 +28,10 @@ use crate::control::{Install, Plant};
 pub(crate) use cable::MemoryEnd;
 
 /// What a run can be told beside its [`Options`].
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(crate) struct Extra {
+    /// Where the units' logs are kept, beyond the run.
+    pub(crate) logs: Option<PathBuf>,
     /// Failures are found within 800 ms, as by default in the library, rather than 160 ms.
     pub(crate) default_keepalives: bool,
     /// A protection that the units leave out, to show that the checks find it.
@@ -66,7 +69,7 @@ impl LabError {
 ///
 /// # Errors
 /// When it could not be finished, for another reason than a broken promise.
-pub(crate) async fn run(options: &Options, extra: Extra) -> Result<Report, LabError> {
+pub(crate) async fn run(options: &Options, extra: &Extra) -> Result<Report, LabError> {
     let directory = tempfile::tempdir().map_err(LabError::system("a folder for keys and logs"))?;
     let world = World::start(options)?;
     let common = Common {
@@ -79,7 +82,11 @@ pub(crate) async fn run(options: &Options, extra: Extra) -> Result<Report, LabEr
         plant: extra.plant,
     };
     let mut lab = Lab {
-        pair: Pair::start(&common, directory.path())?,
+        pair: Pair::start(
+            &common,
+            directory.path(),
+            extra.logs.as_deref().unwrap_or(directory.path()),
+        )?,
         world,
         screen: Screen::new(),
     };

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(error),
     };
     match Options::parse(words.into_iter()) {
-        Ok(Some(options)) => be_laboratory(&options, extra),
+        Ok(Some(options)) => be_laboratory(&options, &extra),
         Ok(None) => {
             say(HELP);
             ExitCode::SUCCESS
@@ -62,7 +62,7 @@ fn be_unit() -> ExitCode {
 }
 
 /// 0 if every promise held, 1 if one was broken, 2 if the run could not be finished.
-fn be_laboratory(options: &Options, extra: Extra) -> ExitCode {
+fn be_laboratory(options: &Options, extra: &Extra) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -110,9 +110,14 @@ fn extra(words: &mut Vec<String>) -> Result<Extra, String> {
     let default_keepalives = match keepalive.as_deref() {
         None | Some("fast") => false,
         Some("default") => true,
-        Some(other) => return Err(format!("`{other}` is no value for --keepalive: use fast or default")),
+        Some(other) => {
+            return Err(format!(
+                "`{other}` is no value for --keepalive: use fast or default"
+            ));
+        }
     };
     Ok(Extra {
+        logs: value(words, "--logs")?,
         default_keepalives,
         plant,
     })

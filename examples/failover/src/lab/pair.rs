@@ -40,9 +40,12 @@ pub(super) struct Common {
 }
 
 impl Pair {
-    /// Starts two units that trust each other and nobody else; their keys and logs are in
-    /// `directory`.
-    pub(super) fn start(common: &Common, directory: &Path) -> Result<Self, LabError> {
+    /// Starts two units that trust each other and nobody else; their keys are in `directory`.
+    pub(super) fn start(
+        common: &Common,
+        directory: &Path,
+        logs: &Path,
+    ) -> Result<Self, LabError> {
         let (cable, links) = match common.transport {
             TransportKind::Memory => (Cable::memory(), [LinkSetup::Memory, LinkSetup::Memory]),
             TransportKind::Tcp => {
@@ -77,7 +80,7 @@ impl Pair {
             setups,
             units: [None, None],
             cable,
-            logs: [0, 1].map(|unit| directory.join(format!("unit-{unit}.log"))),
+            logs: [0, 1].map(|unit| logs.join(format!("unit-{unit}.log"))),
         };
         for unit in Gateway::BOTH {
             pair.restart(unit)?;
@@ -179,7 +182,11 @@ impl Pair {
             let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
             format!("--- log of unit {unit}\n{}\n", tail.join("\n"))
         };
-        Gateway::BOTH.into_iter().zip(&self.logs).map(tail).collect()
+        Gateway::BOTH
+            .into_iter()
+            .zip(&self.logs)
+            .map(tail)
+            .collect()
     }
 
     fn tell(&mut self, unit: Gateway, command: &Command) -> Result<(), LabError> {
@@ -220,7 +227,9 @@ impl Pair {
                 return Ok(done);
             }
             let [a, b] = &mut receivers;
-            let news = async { tokio::select! { () = changed(a) => {}, () = changed(b) => {} } };
+            let news = async {
+                tokio::select! { () = changed(a) => {}, () = changed(b) => {} }
+            };
             if timeout_at(deadline, news).await.is_err() {
                 let states = said.map(|said| said.state).join(" and ");
                 return Err(LabError::Late { what, states });
@@ -243,10 +252,15 @@ async fn changed(said: &mut Option<watch::Receiver<Said>>) {
 /// Unit 0 listens at `far`; unit 1 dials the cable.
 fn endpoints(far: SocketAddr, cable: &Cable, directory: &Path) -> Result<[Endpoint; 2], LabError> {
     let Cable::Wire { near, .. } = cable else {
-        return Err(LabError::system("a relay")(io::ErrorKind::Unsupported.into()));
+        return Err(LabError::system("a relay")(
+            io::ErrorKind::Unsupported.into(),
+        ));
     };
     let identities = [0, 1].map(|unit| directory.join(format!("identity-{unit}")));
-    let pins = [make_identity(&identities[0])?, make_identity(&identities[1])?];
+    let pins = [
+        make_identity(&identities[0])?,
+        make_identity(&identities[1])?,
+    ];
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let [first, second] = identities;
     Ok([

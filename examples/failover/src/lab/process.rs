@@ -66,12 +66,7 @@ impl Unit {
                 // It has said why, as its last event.
                 let _ = unit::run(BufReader::new(from), to, Some(link));
             })?;
-        Self::begin(
-            Body::Thread(Some(body)),
-            Box::new(commands),
-            events,
-            setup,
-        )
+        Self::begin(Body::Thread(Some(body)), Box::new(commands), events, setup)
     }
 
     fn begin(
@@ -139,7 +134,9 @@ impl Unit {
                 };
                 // It ends by itself when its commands do.
                 self.commands = Box::new(io::sink());
-                thread.join().map_err(|_| io::Error::other("a unit panicked"))
+                thread
+                    .join()
+                    .map_err(|_| io::Error::other("a unit panicked"))
             }
         }
     }

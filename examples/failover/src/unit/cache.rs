@@ -25,7 +25,9 @@ impl Ciphers {
     pub(super) fn of(&mut self, sa: &Arc<IpsecSa>) -> Option<&Cipher> {
         let flow = usize::try_from(sa.flow_id).ok()?;
         let place = self.by_flow.get_mut(flow)?;
-        let made = place.as_ref().is_some_and(|(from, _)| Arc::ptr_eq(from, sa));
+        let made = place
+            .as_ref()
+            .is_some_and(|(from, _)| Arc::ptr_eq(from, sa));
         if !made {
             let cipher = Cipher::new(sa.id.spi, sa.keys.encryption.expose(), sa.esn).ok()?;
             *place = Some((Arc::clone(sa), cipher));

@@ -12,9 +12,11 @@ use ha_ipsec::replay::{Accept, Parked};
 use ha_ipsec::sad::{InboundSa, Pinned};
 
 use super::cache::Ciphers;
+use super::exposure::{ActiveSince, Exposure};
 use super::packet::Packet;
 use super::path::Path;
 use super::policy::Policy;
+use super::sas::Sas;
 use crate::control::{Plant, Setup};
 
 /// The inbound path.
@@ -24,6 +26,8 @@ pub(super) struct Inbound {
     /// Opened, and recorded as seen; to be delivered when the standby knows that they were.
     parked: Parked<(Arc<InboundSa>, Packet)>,
     lan: Lan,
+    active_since: Arc<ActiveSince>,
+    exposure: Exposure,
     now: Time,
     /// Planted: the window is not asked.
     unchecked: bool,
@@ -36,9 +40,16 @@ struct Lan {
 }
 
 impl Inbound {
-    pub(super) fn new(setup: &Setup, policy: Arc<Policy>, sender: Sender) -> Self {
+    pub(super) fn new(
+        setup: &Setup,
+        policy: Arc<Policy>,
+        active_since: Arc<ActiveSince>,
+        sender: Sender,
+    ) -> Self {
         Self {
             policy,
+            active_since,
+            exposure: Exposure::new(setup.keepalive().detection_time()),
             ciphers: Ciphers::new(setup.sas),
             parked: Parked::new(super::WAITING_LIMIT, PATIENCE),
             lan: Lan {
@@ -65,7 +76,10 @@ impl Inbound {
             return None;
         }
         match sa.accept(number) {
-            Accept::Deliver { .. } => {
+            Accept::Deliver { exposed, .. } => {
+                if exposed && !self.exposure.allows(&self.active_since, self.now) {
+                    return None;
+                }
                 sa.charge(inner.len() as u64);
                 self.lan.send(inner);
             }
@@ -91,16 +105,30 @@ impl Path for Inbound {
         !self.parked.is_empty()
     }
 
-    fn turn(&mut self, acknowledgements: u64, now: Time) {
-        self.now = now;
-        let lan = &mut self.lan;
-        self.parked.retry(
-            acknowledgements,
+    fn begin(&mut self, sas: &Sas) {
+        self.now = sas.now();
+        if self.exposure.is_alone() && !sas.is_isolated() {
+            self.exposure.accompanied();
+        }
+    }
+
+    fn end(&mut self, sas: &Sas) {
+        let Self {
+            lan,
+            exposure,
+            active_since,
             now,
+            ..
+        } = self;
+        self.parked.retry(
+            sas.acknowledgements(),
+            *now,
             |(sa, _), pending| sa.retry(pending),
-            |(sa, packet), _| {
-                sa.charge(packet.bytes().len() as u64);
-                lan.send(packet.bytes());
+            |(sa, packet), exposed| {
+                if !exposed || exposure.allows(active_since, *now) {
+                    sa.charge(packet.bytes().len() as u64);
+                    lan.send(packet.bytes());
+                }
             },
         );
         lan.sender.flush();

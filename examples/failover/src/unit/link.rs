@@ -1,7 +1,6 @@
 //! The node and its link to the other unit.
 
 use ha_core::id::UnitId;
-use ha_core::redundancy::KeepaliveConfig;
 use ha_core::scheme::{PeerHealth, PeerHealthConfig};
 use ha_transport::runtime::{BlockingNode, Node, NodeBuilder};
 use ha_transport::{Fingerprint, Identity, LinkLimits, PeerTrust, Quic, Tcp};
@@ -14,10 +13,10 @@ use crate::lab::MemoryEnd;
 /// Starts the node on a thread of its own.
 pub(super) fn start(
     setup: &Setup,
-    keepalive: KeepaliveConfig,
     sas: &Sas,
     memory: Option<MemoryEnd>,
 ) -> Result<BlockingNode, UnitError> {
+    let keepalive = setup.keepalive();
     let mut node = Node::builder(UnitId::new(setup.unit))
         .software(concat!("failover ", env!("CARGO_PKG_VERSION")))
         .keepalive(keepalive)
@@ -49,7 +48,9 @@ fn encrypted(node: NodeBuilder, end: &Endpoint, kind: Kind) -> Result<NodeBuilde
     let trust = PeerTrust::keys([pin]).map_err(link_error)?;
     let (listen, peer, limits) = (end.listen, end.peer, LinkLimits::default());
     Ok(match kind {
-        Kind::Tcp => node.link(Tcp::new(listen, peer, &identity, trust, limits).map_err(link_error)?),
+        Kind::Tcp => {
+            node.link(Tcp::new(listen, peer, &identity, trust, limits).map_err(link_error)?)
+        }
         Kind::Quic => {
             node.link(Quic::new(listen, peer, &identity, trust, limits).map_err(link_error)?)
         }

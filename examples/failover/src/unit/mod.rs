@@ -3,12 +3,14 @@
 //! - [`sas`]: the SAs, which the other unit gets as they are made and change
 //! - [`link`](mod@link): the node and its link to the other unit
 //! - [`claim`]: the virtual address follows the role
+//! - [`exposure`]: what a unit may deliver that has lost its standby
 //! - [`inbound`], [`outbound`]: the packet paths, a thread each ([`path`])
 //!
 //! The threads of the packet paths share nothing with the node but the SAs.
 
 mod cache;
 mod claim;
+mod exposure;
 mod inbound;
 mod link;
 mod outbound;
@@ -20,15 +22,16 @@ mod sas;
 use core::time::Duration;
 use std::io::{self, BufRead, Write};
 use std::net::UdpSocket;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ha_core::redundancy::KeepaliveConfig;
 use ha_transport::Node;
 use ha_transport::runtime::{BlockingNode, GroupView, View};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use self::claim::Claims;
+use self::exposure::ActiveSince;
 use self::path::Paths;
 use self::sas::Sas;
 use crate::control::{self, Command, Event, Install, Setup};
@@ -88,6 +91,7 @@ struct Unit {
     sas: Sas,
     // Before the packet paths: its end closes them in order.
     node: BlockingNode,
+    active_since: Arc<ActiveSince>,
     claims: Claims,
     /// Keeps the threads.
     _paths: Paths,
@@ -102,13 +106,8 @@ impl Unit {
         let gateway = unit
             .and_then(Gateway::from_index)
             .ok_or(UnitError::NoSetup)?;
-        let keepalive = if setup.fast_keepalives {
-            KeepaliveConfig::fast()
-        } else {
-            KeepaliveConfig::default()
-        };
-        let sas = Sas::new(setup, keepalive)?;
-        let node = link::start(setup, keepalive, &sas, memory)?;
+        let sas = Sas::new(setup)?;
+        let node = link::start(setup, &sas, memory)?;
         let [outside, inside] = [bind()?, bind()?];
         let claims = Claims::new(
             gateway,
@@ -117,11 +116,13 @@ impl Unit {
                 (inside.try_clone()?, setup.inside),
             ],
         );
-        let paths = Paths::start(setup, &sas, &outside, &inside)?;
+        let active_since = Arc::default();
+        let paths = Paths::start(setup, &sas, &active_since, [&outside, &inside])?;
         let (answer, answers) = mpsc::channel(COMMANDS);
         Ok(Self {
             sas,
             node,
+            active_since,
             claims,
             _paths: paths,
             answers,
@@ -148,7 +149,7 @@ impl Unit {
         let node = self.node.handle().clone();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut known = None;
+        let mut known: Option<GroupView> = None;
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
@@ -160,7 +161,10 @@ impl Unit {
                 Some(answer) = self.answers.recv() => control::send(to, &answer)?,
                 view = next_view(&node, known) => {
                     let Some(view) = view else { return Ok(()) };
-                    known = Some(view);
+                    let was_active = known.replace(view).is_some_and(|known| known.active);
+                    if view.active && !was_active {
+                        self.active_since.set(self.sas.now());
+                    }
                     self.claims.follow(view);
                     control::send(to, &state(view))?;
                 }
@@ -195,7 +199,6 @@ impl Unit {
             let _ = answer.send(event).await;
         });
     }
-
 }
 
 /// Waits for the group to stand elsewhere than `known`; `None` when the node has stopped.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use failover::esp::{HEADROOM, TAILROOM};
 use failover::wire::inner;
 use failover::wire::socket::Sender;
-use ha_core::time::Time;
 use ha_ipsec::sad::{OutboundSa, Pinned};
 use ha_ipsec::sequence::Refused;
 
@@ -14,6 +13,7 @@ use super::cache::Ciphers;
 use super::packet::{Keep, LENGTH_LIMIT, Packet, Queue};
 use super::path::Path;
 use super::policy::Policy;
+use super::sas::Sas;
 use crate::control::{Plant, Setup};
 
 /// The outbound path.
@@ -76,7 +76,10 @@ impl Path for Outbound {
         !self.waiting.is_empty()
     }
 
-    fn turn(&mut self, acknowledgements: u64, _: Time) {
+    fn begin(&mut self, _: &Sas) {}
+
+    fn end(&mut self, sas: &Sas) {
+        let acknowledgements = sas.acknowledgements();
         let before = core::mem::replace(&mut self.acknowledgements, acknowledgements);
         if before != acknowledgements {
             let tunnel = &mut self.tunnel;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use failover::wire::socket::{self, Receiver, Sender};
-use ha_core::time::Time;
 use ha_ipsec::sad::Pinned;
 use tokio::sync::watch;
 
 use super::UnitError;
+use super::exposure::ActiveSince;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::policy::Policy;
@@ -20,15 +20,18 @@ use crate::control::Setup;
 
 /// What one direction does with packets.
 pub(super) trait Path: Send {
+    /// Before each burst of packets.
+    fn begin(&mut self, sas: &Sas);
+
     /// Takes a packet, in place.
     fn packet(&mut self, sas: &Pinned<'_>, packet: &mut [u8]);
 
     /// Whether packets wait for the standby.
     fn is_waiting(&self) -> bool;
 
-    /// After each burst of packets: tries again with what waited, if `acknowledgements` has grown,
+    /// After each burst: tries again with what waited, if the standby has acknowledged something,
     /// and lets everything leave that was gathered.
-    fn turn(&mut self, acknowledgements: u64, now: Time);
+    fn end(&mut self, sas: &Sas);
 }
 
 /// Both directions. When dropped they end.
@@ -42,8 +45,8 @@ impl Paths {
     pub(super) fn start(
         setup: &Setup,
         sas: &Sas,
-        outside: &UdpSocket,
-        inside: &UdpSocket,
+        active_since: &Arc<ActiveSince>,
+        [outside, inside]: [&UdpSocket; 2],
     ) -> Result<Self, UnitError> {
         let policy = Arc::new(Policy::new(setup));
         let mut paths = Self {
@@ -51,9 +54,9 @@ impl Paths {
             threads: Vec::new(),
         };
         let (from, to) = (outside.try_clone()?, inside.try_clone()?);
-        let (own, rules) = (setup.clone(), Arc::clone(&policy));
+        let (own, rules, since) = (setup.clone(), Arc::clone(&policy), Arc::clone(active_since));
         paths.spawn("inbound", sas, from, to, move |sender| {
-            Inbound::new(&own, rules, sender)
+            Inbound::new(&own, rules, since, sender)
         })?;
         let (from, to) = (inside.try_clone()?, outside.try_clone()?);
         let own = setup.clone();
@@ -114,6 +117,7 @@ async fn run(
             readable = receiver.readable() => readable,
             () = tokio::time::sleep(PATIENCE), if path.is_waiting() => Ok(()),
         };
+        path.begin(sas);
         let received = readable.and_then(|()| {
             let pinned = sas.pin();
             receiver.receive(|_, packet| path.packet(&pinned, packet))
@@ -122,7 +126,7 @@ async fn run(
             tracing::warn!(%error, "cannot receive");
             tokio::time::sleep(PATIENCE).await;
         }
-        path.turn(sas.acknowledgements(), sas.now());
+        path.end(sas);
     }
 }
 

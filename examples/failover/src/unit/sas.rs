@@ -7,7 +7,6 @@ use std::sync::Arc;
 use failover::wire::Direction as Way;
 use failover::wire::plan::{Plan, SaPair, VIRTUAL_ADDRESS};
 use ha_core::checkpoint::CheckpointClient;
-use ha_core::redundancy::KeepaliveConfig;
 use ha_core::time::Time;
 use ha_ipsec::id::{IkeId, Protocol, SaId};
 use ha_ipsec::lifetime::{Lifetime, Limits};
@@ -34,12 +33,12 @@ pub(super) struct Sas {
 }
 
 impl Sas {
-    pub(super) fn new(setup: &Setup, keepalive: KeepaliveConfig) -> Result<Self, UnitError> {
+    pub(super) fn new(setup: &Setup) -> Result<Self, UnitError> {
         let config = SadConfig {
             // Alike on both units, as any capacity.
             max_sas: setup.sas * 2,
             max_ike_sas: setup.peers,
-            detection: keepalive.detection_time(),
+            detection: setup.keepalive().detection_time(),
             ..SadConfig::default()
         };
         Ok(Self {
@@ -63,6 +62,11 @@ impl Sas {
     /// Grows when the standby has acknowledged something.
     pub(super) fn acknowledgements(&self) -> u64 {
         self.sad.acknowledgements()
+    }
+
+    /// Whether no standby acknowledges anything.
+    pub(super) fn is_isolated(&self) -> bool {
+        self.sad.stats().isolated
     }
 
     /// The time, for what waits.
@@ -147,7 +151,8 @@ impl Maker {
     /// No IKE message is ever sent in the demonstration, but what a unit takes over is whole.
     fn ike_keys(&self, peer: u32) -> IkeKeys {
         let material = self.plan.keying_material(peer, Way::Inbound);
-        let key = |len: usize| Secret::from_vec(material.iter().copied().cycle().take(len).collect());
+        let key =
+            |len: usize| Secret::from_vec(material.iter().copied().cycle().take(len).collect());
         let mut keys = IkeV2Keys::default();
         keys.sk_d = key(PRF_KEY_LEN);
         keys.sk_ei = key(material.len());
