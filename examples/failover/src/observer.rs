@@ -29,6 +29,8 @@ pub struct Observer {
     /// Packets sent, by direction, that are not accounted for yet; in order of time.
     sent: [VecDeque<Sent>; 2],
     timeline: Timeline,
+    /// The first few replays that were accepted.
+    replays: Vec<Event>,
     fault: Option<Fault>,
     /// What happened since the last failure was judged.
     counts: Counts,
@@ -64,6 +66,12 @@ struct Counts {
     lost_before: u64,
     injected: u64,
     replays_accepted: u64,
+    /// The part of `replays_accepted` in which one of the two deliveries was by the failed unit,
+    /// after its fault, and the other by the other unit.
+    replays_exposed: u64,
+    exposed: HashSet<(u32, u64)>,
+    /// What the failed unit delivered to the LAN after its fault: SA pair and number.
+    isolated: HashSet<(u32, u64)>,
     /// The part of `oracle.reused` that earlier failures have accounted for.
     reused_before: u64,
     /// What the remote site's replay check refused: SA pair and number.
@@ -98,6 +106,7 @@ impl Observer {
             delivered: [set(), set()],
             sent: Default::default(),
             timeline: Timeline::default(),
+            replays: Vec::new(),
             fault: None,
             counts: Counts::default(),
             total_delivered: [0; 2],
@@ -157,6 +166,11 @@ impl Observer {
     /// The numbers used twice.
     pub fn oracle(&self) -> &Oracle {
         &self.oracle
+    }
+
+    /// The first few replays that were accepted: when, by which unit, of what.
+    pub fn replays(&self) -> &[Event] {
+        &self.replays
     }
 
     /// Events that could not be judged for lack of room. The run is worth nothing if it is not 0.
@@ -222,7 +236,7 @@ impl Observer {
             What::RemoteReplay => self.counts.remote_replays.push((event.sa, event.number)),
             What::RemoteRefused => self.counts.remote_refused += 1,
             What::Injected => self.counts.injected += 1,
-            What::Reflected => self.counts.replays_accepted += 1,
+            What::Reflected => self.see_replay(event),
             What::Claimed => {}
         }
         if matches!(
@@ -251,11 +265,16 @@ impl Observer {
             number: event.number,
             unit: event.unit,
         });
-        let is_stale =
-            |fault: &Fault| event.at_ns >= fault.at_ns && event.unit == Some(fault.failed);
-        if self.fault.as_ref().is_some_and(is_stale) {
+        if self.is_of_failed(&event) {
             self.counts.stale.insert((event.sa, event.number));
         }
+    }
+
+    /// Whether the unit that failed did this after its fault.
+    fn is_of_failed(&self, event: &Event) -> bool {
+        self.fault
+            .as_ref()
+            .is_some_and(|fault| event.at_ns >= fault.at_ns && event.unit == Some(fault.failed))
     }
 
     fn see_delivered(&mut self, direction: Direction, event: Event) {
@@ -265,11 +284,28 @@ impl Observer {
                 self.timeline.delivered(direction, event.at_ns);
             }
             // The LAN got a packet twice: the gateways accepted a replay.
-            Ok(false) if direction == Direction::Inbound => self.counts.replays_accepted += 1,
+            Ok(false) if direction == Direction::Inbound => self.see_replay(event),
             // The remote site's own window lets nothing through twice, but a gateway can put one
             // LAN packet into two ESP packets.
             Ok(false) => self.counts.duplicates += 1,
             Err(Full) => self.overflowed += 1,
+        }
+        if direction == Direction::Inbound && self.is_of_failed(&event) {
+            self.counts.isolated.insert((event.sa, event.number));
+        }
+    }
+
+    fn see_replay(&mut self, event: Event) {
+        self.counts.replays_accepted += 1;
+        let packet = (event.sa, event.number);
+        let before = self.counts.isolated.contains(&packet);
+        // One of the two is the failed unit, after its fault, and the other is not.
+        let exposed = event.what != What::Reflected && before != self.is_of_failed(&event);
+        if exposed && self.counts.exposed.insert(packet) {
+            self.counts.replays_exposed += 1;
+        }
+        if self.replays.len() < EXAMPLES {
+            self.replays.push(event);
         }
     }
 
@@ -309,6 +345,7 @@ fn count(set: &[bool]) -> u32 {
 const SECOND_NS: u64 = 1_000_000_000;
 /// What was sent less than this before the end of what was absorbed may still be on its way.
 const SETTLE_NS: u64 = 50_000_000;
+const EXAMPLES: usize = 8;
 /// Kept beyond a window, between failures.
 const MEMORY_NS: u64 = 2 * SECOND_NS;
 

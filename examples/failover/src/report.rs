@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::observer::{FaultKind, Timeline};
 use crate::options::Options;
 use crate::oracle::Reuse;
+use crate::tap::{Event, What};
 use crate::wire::Gateway;
 
 pub use plot::plot;
@@ -75,6 +76,10 @@ pub struct FailureReport {
     pub replays_injected: u64,
     /// Packets delivered to the LAN a second time, or reflected into it.
     pub replays_accepted: u64,
+    /// The part of them in which one of the two deliveries was by the failed unit, after its fault,
+    /// and the other by the other unit. In a partition that is the announced exposure: a unit
+    /// that goes on alone cannot know what the other accepts.
+    pub replays_exposed: u64,
     /// ESP packets of either unit with an SPI and sequence number that had been on the wire.
     pub sequence_numbers_reused: u64,
 }
@@ -131,6 +136,8 @@ pub struct Report {
     pub totals: Totals,
     /// The first few numbers used twice.
     pub reused: Vec<String>,
+    /// The first few replays accepted.
+    pub replayed: Vec<String>,
     #[serde(skip)]
     timeline: Timeline,
 }
@@ -142,6 +149,8 @@ pub struct Outcome {
     pub failures: Vec<FailureReport>,
     /// The first few numbers used twice.
     pub reused: Vec<Reuse>,
+    /// The first few replays accepted.
+    pub replayed: Vec<Event>,
     /// Traffic over time.
     pub timeline: Timeline,
     /// Events that could not be judged for lack of room.
@@ -161,6 +170,7 @@ impl Report {
             options,
             totals,
             reused: outcome.reused.iter().map(describe_reuse).collect(),
+            replayed: outcome.replayed.iter().map(describe_replay).collect(),
             failures: outcome.failures,
             timeline: outcome.timeline,
         };
@@ -200,6 +210,17 @@ impl Report {
             self.broken
                 .push(format!("only {seen} of {asked} failures came to their end"));
         }
+        let partitions = self.failures.iter();
+        let exposed: u64 = partitions
+            .filter(|failure| failure.kind == FaultKind::Partition)
+            .map(|failure| failure.replays_exposed)
+            .sum();
+        if exposed > 0 {
+            self.notes.push(format!(
+                "in partitions {exposed} replays were accepted of packets that the isolated unit \
+                 had accepted on its own, as announced"
+            ));
+        }
         if overflowed > 0 {
             let text = "packets could not be checked: the observer ran out of room";
             self.broken.push(format!("{overflowed} {text}"));
@@ -235,7 +256,11 @@ impl Report {
             reused == 0,
             format!("{reused} sequence numbers were used twice"),
         );
-        let accepted = failure.replays_accepted;
+        let exposed = match failure.kind {
+            FaultKind::Partition => failure.replays_exposed,
+            _ => 0,
+        };
+        let accepted = failure.replays_accepted - exposed;
         let strict = self.options.inbound == crate::options::Inbound::Strict;
         demand(
             accepted == 0 || !strict,
@@ -309,15 +334,21 @@ impl Totals {
 }
 
 fn describe_reuse(reuse: &Reuse) -> String {
-    let unit = reuse
-        .unit
-        .map_or_else(|| "?".to_owned(), |unit| unit.to_string());
-    format!(
-        "SA pair {}, number {}, second time by unit {unit} at {:.3} s",
-        reuse.sa,
-        reuse.number,
-        reuse.at_ns as f64 / 1e9
-    )
+    describe(reuse.sa, reuse.number, reuse.unit, reuse.at_ns)
+}
+
+fn describe_replay(event: &Event) -> String {
+    let how = match event.what {
+        What::Reflected => " (a reflection)",
+        _ => "",
+    };
+    describe(event.sa, event.number, event.unit, event.at_ns) + how
+}
+
+fn describe(sa: u32, number: u64, unit: Option<Gateway>, at_ns: u64) -> String {
+    let unit = unit.map_or_else(|| "?".to_owned(), |unit| unit.to_string());
+    let at_s = at_ns as f64 / 1e9;
+    format!("SA pair {sa}, number {number}, second time by unit {unit} at {at_s:.3} s")
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

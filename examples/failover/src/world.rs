@@ -302,6 +302,7 @@ impl World {
         let outcome = Outcome {
             failures: core::mem::take(&mut self.failures),
             reused: self.observer.oracle().examples().copied().collect(),
+            replayed: self.observer.replays().to_vec(),
             timeline: self.observer.timeline().clone(),
             overflowed: self.observer.overflowed(),
             missed: self.missed(),

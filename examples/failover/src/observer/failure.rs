@@ -176,6 +176,7 @@ pub(super) fn judge(observer: &mut Observer, fault: &Fault, until_ns: u64) -> Fa
         packets_duplicated: counts.duplicates,
         replays_injected: counts.injected,
         replays_accepted: counts.replays_accepted,
+        replays_exposed: counts.replays_exposed,
         sequence_numbers_reused: observer.oracle.reused() - counts.reused_before,
     }
 }

@@ -272,6 +272,37 @@ fn reuse_and_replays_belong_to_the_failure_they_follow() {
 }
 
 #[test]
+fn replays_between_an_isolated_unit_and_the_other_are_told_from_the_rest() {
+    let mut run = Run::new();
+    let delivered = |unit, number, ms| Event {
+        at_ns: ms * MS,
+        number,
+        sa: 1,
+        unit: Some(unit),
+        what: What::Delivered(Direction::Inbound),
+    };
+    run.observer.absorb([delivered(A, 1, FAULT - 1)]);
+    run.observer.begin(run.fault);
+    run.observer.absorb([
+        delivered(A, 2, FAULT),
+        delivered(B, 3, FAULT),
+        // Accepted by A on its own, then by B; and the other way round.
+        delivered(B, 2, FAULT + 1),
+        delivered(A, 3, FAULT + 1),
+        // Once more by one of them; by one alone; from before the fault.
+        delivered(B, 2, FAULT + 2),
+        delivered(A, 3, FAULT + 2),
+        delivered(B, 4, FAULT + 2),
+        delivered(B, 4, FAULT + 3),
+        delivered(B, 1, FAULT + 3),
+    ]);
+    let report = run.observer.conclude(JUDGED * MS).unwrap();
+    assert_eq!(report.replays_accepted, 6);
+    assert_eq!(report.replays_exposed, 2);
+    assert_eq!(run.observer.replays().len(), 6);
+}
+
+#[test]
 fn passing_needs_both_directions_and_a_window_of_packets() {
     let mut run = Run::new();
     assert_eq!(run.observer.window_ns(), SECOND_NS);

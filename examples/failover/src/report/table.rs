@@ -34,6 +34,9 @@ impl Report {
         for reuse in &self.reused {
             writeln!(f, "used twice: {reuse}")?;
         }
+        for replay in &self.replayed {
+            writeln!(f, "replay accepted: {replay}")?;
+        }
         for broken in &self.broken {
             writeln!(f, "BROKEN: {broken}")?;
         }

@@ -25,6 +25,7 @@ fn failure() -> FailureReport {
         packets_duplicated: 0,
         replays_injected: 2000,
         replays_accepted: 0,
+        replays_exposed: 0,
         sequence_numbers_reused: 0,
     }
 }
@@ -98,6 +99,20 @@ fn replays_are_allowed_where_they_are_announced() {
         ..options(1)
     };
     assert!(Report::new(options, outcome).passed);
+}
+
+#[test]
+fn the_exposure_of_a_partition_is_noted_and_nothing_beyond_it() {
+    let exposed = |kind, accepted| {
+        let mut failure = failure();
+        (failure.kind, failure.replays_accepted) = (kind, accepted);
+        failure.replays_exposed = 5;
+        report(vec![failure])
+    };
+    let announced = exposed(FaultKind::Partition, 5);
+    assert!(announced.passed && announced.notes[0].contains("5 replays"));
+    assert!(!exposed(FaultKind::Partition, 6).passed);
+    assert!(!exposed(FaultKind::Hang, 5).passed);
 }
 
 #[test]
