@@ -41,11 +41,7 @@ pub(super) struct Common {
 
 impl Pair {
     /// Starts two units that trust each other and nobody else; their keys are in `directory`.
-    pub(super) fn start(
-        common: &Common,
-        directory: &Path,
-        logs: &Path,
-    ) -> Result<Self, LabError> {
+    pub(super) fn start(common: &Common, directory: &Path, logs: &Path) -> Result<Self, LabError> {
         let (cable, links) = match common.transport {
             TransportKind::Memory => (Cable::memory(), [LinkSetup::Memory, LinkSetup::Memory]),
             TransportKind::Tcp => {
