@@ -170,6 +170,13 @@ impl Counters {
         self.rows.lock().find(instance).is_some()
     }
 
+    /// Bytes that passed through an instance, as far as this unit knows.
+    pub(crate) fn bytes(&self, instance: u64) -> u64 {
+        let rows = self.rows.lock();
+        let control = rows.find(instance).and_then(|slot| rows.control(slot));
+        control.map_or(0, |control| control.live.bytes().bytes())
+    }
+
     /// Nothing passes through an instance any more; it stays until it is removed.
     pub(crate) fn close(&self, instance: u64) {
         let mut rows = self.rows.lock();
