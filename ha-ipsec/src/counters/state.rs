@@ -22,7 +22,8 @@ pub(crate) struct CountersConfig {
     pub(crate) id: ClientId,
     /// Upper bound of the number of counters.
     pub(crate) max_counters: u32,
-    /// How long the loss of a standby may go unnoticed: reservations and ceilings last as long.
+    /// How long the loss of a standby may go unnoticed: reservations last as long. Ceilings do not:
+    /// at a takeover all up to the ceiling is lost, so each of them lasts for one flush.
     pub(crate) detection: Duration,
     /// How old marks get before they are sent.
     pub(crate) flush_interval: Duration,
@@ -283,7 +284,7 @@ impl Counters {
             },
             ceiling: CeilingConfig {
                 max: config.replay_interval_inbound,
-                flush_interval: wait,
+                flush_interval: config.flush_interval,
                 idle: config.quiet,
                 ..CeilingConfig::default()
             },
