@@ -192,6 +192,13 @@ impl<K: TableKey, V: TableValue> StateTable<K, V> {
         }
     }
 
+    /// Visits the entries of the next 256 slots from `from` on, and says where to go on; `None` at
+    /// the end. To go through a large table bit by bit; the same caution as for
+    /// [`for_each`](Self::for_each).
+    pub fn visit_from(&self, from: u32, mut visit: impl FnMut(&K, &V)) -> Option<u32> {
+        self.inner.visit(from, &mut visit)
+    }
+
     /// Copies of all entries, 256 slots at a time, with no lock held between. The same caution as
     /// for [`for_each`](Self::for_each).
     pub fn snapshot(&self) -> impl Iterator<Item = (K, V)> + '_ {

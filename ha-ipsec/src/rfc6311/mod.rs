@@ -1,1 +1,5 @@
-//! Message-id and replay-counter synchronisation (RFC 6311), from the cluster side.
+//! RFC 6311: IKEv2 message-id and IPsec replay-counter synchronization after a failover.
+
+mod support;
+
+pub use support::SyncSupport;
