@@ -19,3 +19,5 @@ pub struct Lifetime {
     /// When to delete the SA.
     pub hard: Limits,
 }
+/// x
+pub fn spread() {}

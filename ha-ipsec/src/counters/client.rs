@@ -9,13 +9,14 @@ use ha_core::checkpoint::{
 };
 use ha_core::id::Slot;
 use ha_core::sync::DirtySet;
+use ha_core::time::Time;
 use prost::encoding::{decode_varint, encode_varint};
 
 use super::key::{CounterKey, Shape};
 use super::live::Live;
 use super::raw::Raw;
 use super::rows::{Control, Rows, Sizer, State};
-use super::state::Counters;
+use super::state::{Counters, Sizes};
 use crate::replay::WindowImage;
 
 /// A decoded value.
@@ -215,7 +216,7 @@ impl Counters {
         if rows.active {
             rows.wake(slot, &self.core);
         }
-        let cover = self.cover(rows.latency.average);
+        let sizes = self.sizes(rows.latency.average);
         let (now, contests, closing) = (rows.now, rows.contests, rows.closing);
         let Some(row) = rows.row_mut(slot) else {
             return false;
@@ -239,7 +240,7 @@ impl Counters {
             return true;
         }
         control.hear(contests);
-        let renewed = control.renew(now, cover, closing);
+        let renewed = control.renew(now, &sizes, closing);
         write(sink, slot, &key, Some(renewed.receipt), |out| renewed.value.encode(out));
         let receipt = Receipt {
             slot: Slot::new(slot),
@@ -293,7 +294,7 @@ impl Control {
         }
     }
 
-    fn renew(&mut self, now: ha_core::time::Time, cover: core::time::Duration, closing: bool) -> Renewed {
+    fn renew(&mut self, now: Time, sizes: &Sizes, closing: bool) -> Renewed {
         self.exposed = true;
         self.sent_kib = self.live.bytes().kib();
         let kib = self.sent_kib;
@@ -303,15 +304,16 @@ impl Control {
                 let image = if closing || self.quiet {
                     window.close_on_top()
                 } else {
-                    window.propose(sizer.lead(window.top(), now, cover))
+                    sizer.observe(&sizes.ceiling, sizes.latency, window.top(), now);
+                    window.propose(sizer.lead(&sizes.ceiling))
                 };
-                let (receipt, top) = (image.ceiling(), window.top());
-                let is_open = receipt > top;
+                let (receipt, top) = (window.receipt().to_bits(), window.top());
+                let is_open = image.ceiling().is_some_and(|ceiling| ceiling > top);
                 Renewed { value: Value::Inbound { image, kib }, receipt, top, is_open }
             }
             (Live::Outbound(live), sizer) => {
                 let lead = match sizer {
-                    Sizer::Outbound(sizer) => sizer.lead(live.counter.handed_out(), now, cover),
+                    Sizer::Outbound(sizer) => sizer.lead(&live.counter, &sizes.lead, now),
                     Sizer::Inbound(_) => 0,
                 };
                 let proposal = live.counter.propose(lead);
@@ -321,7 +323,7 @@ impl Control {
             }
             (Live::Inbound(live), Sizer::Outbound(_)) => {
                 let image = live.window.close_on_top();
-                let receipt = image.ceiling();
+                let receipt = live.window.receipt().to_bits();
                 Renewed { value: Value::Inbound { image, kib }, receipt, top: 0, is_open: false }
             }
         }

@@ -98,7 +98,7 @@ impl CounterKey {
 
 impl Shape {
     fn outbound(space: SequenceSpace, budget: u64) -> Result<Self, DecodeError> {
-        if budget == 0 || budget > crate::record::MAX_BUDGET {
+        if budget == 0 || budget > crate::sequence::MAX_BUDGET {
             let text = format!("an autonomy budget of {budget} packets is out of range");
             return Err(DecodeError::Invalid(text));
         }

@@ -195,12 +195,12 @@ impl Rows {
 
     /// Takes a counter into use, if it is not yet.
     pub(super) fn wake(&mut self, slot: u32, core: &Arc<Core>) -> Option<Live> {
-        let contests = self.contests;
+        let at = (self.contests, self.now);
         let row = self.rows.get_mut(slot as usize)?;
         let key = row.key?;
         if let State::Dormant(raw) = &row.state {
             let value = super::client::Value::decode(&key.shape, raw.bytes()).ok()?;
-            let control = Control::resume(&key.shape, value, Slot::new(slot), core, contests);
+            let control = Control::resume(&key.shape, value, Slot::new(slot), core, at);
             row.state = State::Live(Box::new(control));
         }
         match &row.state {
@@ -281,16 +281,16 @@ impl Control {
     }
 
     /// For a new SA.
-    fn fresh(shape: &Shape, slot: Slot, core: &Arc<Core>, contests: u32) -> Self {
+    fn fresh(shape: &Shape, slot: Slot, core: &Arc<Core>, (contests, now): (u32, Time)) -> Self {
         let (charged, core) = (Charged::from_kib(0), Arc::clone(core));
         match *shape {
             Shape::Outbound { space, budget } => {
                 let counter = OutboundCounter::fresh(space, budget);
-                Self::outbound(OutboundLive { counter, charged, slot, user: OnceLock::new(), core }, contests)
+                Self::outbound(OutboundLive { counter, charged, slot, user: OnceLock::new(), core }, contests, now)
             }
             Shape::Inbound { space, size, policy, isolated } => {
-                let window = InboundWindow::fresh(space, size, policy, isolated);
-                Self::inbound(InboundLive { window, charged, slot, user: OnceLock::new(), core }, contests)
+                let window = InboundWindow::fresh(space, size, policy).with_isolated(isolated);
+                Self::inbound(InboundLive { window, charged, slot, user: OnceLock::new(), core }, contests, now)
             }
         }
     }
@@ -301,35 +301,35 @@ impl Control {
         value: super::client::Value,
         slot: Slot,
         core: &Arc<Core>,
-        contests: u32,
+        (contests, now): (u32, Time),
     ) -> Self {
         use super::client::Value;
         let (charged, core) = (Charged::from_kib(value.kib()), Arc::clone(core));
         match (*shape, value) {
             (Shape::Outbound { space, budget }, Value::Outbound { reserved, used, .. }) => {
                 let counter = OutboundCounter::resume(space, budget, reserved, used);
-                Self::outbound(OutboundLive { counter, charged, slot, user: OnceLock::new(), core }, contests)
+                Self::outbound(OutboundLive { counter, charged, slot, user: OnceLock::new(), core }, contests, now)
             }
             (Shape::Inbound { space, size, policy, isolated }, Value::Inbound { image, .. }) => {
-                let window = InboundWindow::resume(space, size, policy, isolated, &image);
-                Self::inbound(InboundLive { window, charged, slot, user: OnceLock::new(), core }, contests)
+                let window = InboundWindow::resume(space, size, policy, &image).with_isolated(isolated);
+                Self::inbound(InboundLive { window, charged, slot, user: OnceLock::new(), core }, contests, now)
             }
             // The value was decoded for this shape.
             (shape, _) => {
-                let control = Self::fresh(&shape, slot, &core, contests);
+                let control = Self::fresh(&shape, slot, &core, (contests, now));
                 control.live.close();
                 control
             }
         }
     }
 
-    fn outbound(live: OutboundLive, contests: u32) -> Self {
-        let sizer = Sizer::Outbound(LeadSizer::default());
+    fn outbound(live: OutboundLive, contests: u32, now: Time) -> Self {
+        let sizer = Sizer::Outbound(LeadSizer::new(now));
         Self::new(Live::Outbound(Arc::new(live)), sizer, contests)
     }
 
-    fn inbound(live: InboundLive, contests: u32) -> Self {
-        let sizer = Sizer::Inbound(CeilingSizer::default());
+    fn inbound(live: InboundLive, contests: u32, now: Time) -> Self {
+        let sizer = Sizer::Inbound(CeilingSizer::new(live.window.top(), now));
         Self::new(Live::Inbound(Arc::new(live)), sizer, contests)
     }
 }
@@ -400,7 +400,7 @@ impl Rows {
         core.dirty.ensure(index + 1);
         core.alerts.ensure(index + 1);
         let slot = Slot::new(index);
-        let control = Control::fresh(&key.shape, slot, core, self.contests);
+        let control = Control::fresh(&key.shape, slot, core, (self.contests, self.now));
         self.put(index, key, State::Live(Box::new(control)));
         slot
     }

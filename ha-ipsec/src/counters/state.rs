@@ -12,6 +12,8 @@ use super::key::CounterKey;
 use super::live::{Core, Live};
 use super::rows::{Control, Rows, State};
 use crate::id::SaId;
+use crate::replay::{CeilingConfig, Receipt as WindowReceipt};
+use crate::sequence::LeadConfig;
 use crate::sync::Ordering;
 
 /// How counters are kept.
@@ -26,6 +28,10 @@ pub(crate) struct CountersConfig {
     pub(crate) flush_interval: Duration,
     /// An inbound SA without packets for so long has its ceiling closed on the exact top.
     pub(crate) quiet: Duration,
+    /// Most numbers that are reserved ahead.
+    pub(crate) replay_interval_outbound: u64,
+    /// Most packets that a ceiling is ahead.
+    pub(crate) replay_interval_inbound: u64,
 }
 
 /// The table of counters; the node sees it as a checkpoint client.
@@ -43,6 +49,14 @@ impl core::fmt::Debug for Counters {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Counters").finish_non_exhaustive()
     }
+}
+
+/// How far to reserve.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    pub(super) lead: LeadConfig,
+    pub(super) ceiling: CeilingConfig,
+    pub(super) latency: Duration,
 }
 
 /// How long acknowledgements take.
@@ -257,8 +271,26 @@ impl Counters {
         }
     }
 
-    pub(super) fn cover(&self, latency: Duration) -> Duration {
-        self.config.detection + self.config.flush_interval + latency
+    /// How far reservations and ceilings are ahead: what moves until the next one is acknowledged,
+    /// even if the standby has just been lost and nobody knows yet.
+    pub(super) fn sizes(&self, latency: Duration) -> Sizes {
+        let config = &self.config;
+        let wait = config.detection + config.flush_interval;
+        Sizes {
+            lead: LeadConfig {
+                max: config.replay_interval_outbound,
+                flush_interval: wait,
+                round_trip: latency,
+                ..LeadConfig::default()
+            },
+            ceiling: CeilingConfig {
+                max: config.replay_interval_inbound,
+                flush_interval: wait,
+                idle: config.quiet,
+                ..CeilingConfig::default()
+            },
+            latency,
+        }
     }
 }
 
@@ -266,7 +298,7 @@ impl Control {
     fn acknowledge(&self, number: u64) {
         match &self.live {
             Live::Outbound(live) => live.counter.acknowledge(number),
-            Live::Inbound(live) => live.window.acknowledge(number),
+            Live::Inbound(live) => live.window.acknowledge(WindowReceipt::from_bits(number)),
         }
     }
 }

@@ -60,8 +60,8 @@ impl InboundWindow {
             _ => WindowImage::strict(self.raise(control, lead)),
         };
         let attend = match image.ceiling() {
-            // When less than the lead is left.
-            Some(ceiling) => (ceiling + 1).saturating_sub(lead),
+            // When half of the lead is left.
+            Some(ceiling) => (ceiling + 1).saturating_sub(lead.div_ceil(2)),
             None => image.top() + lead,
         };
         self.attend.store(attend, Ordering::Relaxed);

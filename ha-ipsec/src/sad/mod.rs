@@ -94,12 +94,17 @@ pub struct SadConfig {
     /// How long the loss of a standby may go unnoticed: keepalive interval × threshold. Numbers are
     /// reserved for as long, so that a lost standby does not hold up the active unit.
     pub detection: Duration,
-    /// The longest that the standby may lag behind the counters of a busy SA (Cisco's
-    /// `replay-interval` bounds the same in packets, see [`IpsecSa::replay_interval`]).
+    /// The longest that the standby may lag behind the counters of a busy SA.
     pub flush_interval: Duration,
     /// An inbound SA that was idle for so long has its ceiling closed on the exact top, so that
     /// nothing is lost at a takeover.
     pub quiet: Duration,
+    /// Most packets that a reservation is ahead of the last one sent, per SA: Cisco's
+    /// `redundancy replay-interval outbound`.
+    pub replay_interval_outbound: u64,
+    /// Most packets that a ceiling is ahead of the last one received, per SA: Cisco's
+    /// `redundancy replay-interval inbound`.
+    pub replay_interval_inbound: u64,
     /// Where the numbers of instances begin; `None` for a random place. Only tests and simulations
     /// want to know it.
     pub seed: Option<u64>,
@@ -114,6 +119,8 @@ impl Default for SadConfig {
             detection: Duration::from_millis(750),
             flush_interval: Duration::from_millis(10),
             quiet: Duration::from_millis(100),
+            replay_interval_outbound: 100_000,
+            replay_interval_inbound: 1000,
             seed: None,
         }
     }
@@ -328,6 +335,8 @@ fn counters_config(config: &SadConfig, id: ClientId) -> CountersConfig {
         detection: config.detection,
         flush_interval: config.flush_interval,
         quiet: config.quiet,
+        replay_interval_outbound: config.replay_interval_outbound,
+        replay_interval_inbound: config.replay_interval_inbound,
     }
 }
 

@@ -257,7 +257,7 @@ impl fmt::Display for SaCounters {
             Self::Outbound { reserved, used, kib } => {
                 write!(f, "outbound, {used} used, {reserved} reserved, {kib} KiB")
             }
-            Self::Inbound { image, kib } => write!(f, "inbound, ceiling {}, {kib} KiB", image.ceiling()),
+            Self::Inbound { image, kib } => write!(f, "inbound, up to {}, {kib} KiB", image.top()),
         }
     }
 }
