@@ -93,7 +93,8 @@ impl Record for SaId {
     }
 
     fn decode(_version: u16, bytes: &[u8]) -> Result<Self, DecodeError> {
-        let length = || DecodeError::Invalid(format!("{} bytes where 9 or 21 are due", bytes.len()));
+        let length =
+            || DecodeError::Invalid(format!("{} bytes where 9 or 21 are due", bytes.len()));
         let (spi, rest) = bytes.split_first_chunk().ok_or_else(length)?;
         let (number, address) = rest.split_first().ok_or_else(length)?;
         let protocol = Protocol::from_number(*number)

@@ -40,7 +40,11 @@ impl Value {
     /// then the window.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Outbound { reserved, used, kib } => {
+            Self::Outbound {
+                reserved,
+                used,
+                kib,
+            } => {
                 encode_varint(*reserved, out);
                 encode_varint(reserved.saturating_sub(*used), out);
                 encode_varint(*kib, out);
@@ -54,7 +58,8 @@ impl Value {
 
     pub(crate) fn decode(shape: &Shape, mut bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut number = || {
-            decode_varint(&mut bytes).map_err(|_| DecodeError::Invalid("a number is cut off".into()))
+            decode_varint(&mut bytes)
+                .map_err(|_| DecodeError::Invalid("a number is cut off".into()))
         };
         match shape {
             Shape::Outbound { space, .. } => {
@@ -67,7 +72,11 @@ impl Value {
                     let text = format!("the reservation of {reserved} is beyond the last number");
                     return Err(DecodeError::Invalid(text));
                 }
-                Ok(Self::Outbound { reserved, used, kib })
+                Ok(Self::Outbound {
+                    reserved,
+                    used,
+                    kib,
+                })
             }
             Shape::Inbound { .. } => {
                 let kib = number()?;
@@ -143,7 +152,8 @@ impl CheckpointClient for Counters {
             let held = || rows.row(slot.index())?.key;
             let key = put.get(&slot).copied().or_else(held);
             let key = key.ok_or(ApplyError::UnknownSlot { slot })?;
-            plan.updates.push((slot, checked(&rows, slot, &key, value)?));
+            plan.updates
+                .push((slot, checked(&rows, slot, &key, value)?));
         }
         Ok(Box::new(plan))
     }
@@ -230,7 +240,9 @@ impl Counters {
         let control = match &mut row.state {
             State::Vacant => return false,
             State::Dormant(raw) => {
-                write(sink, slot, &key, None, |out| out.extend_from_slice(raw.bytes()));
+                write(sink, slot, &key, None, |out| {
+                    out.extend_from_slice(raw.bytes())
+                });
                 return true;
             }
             State::Live(control) => control,
@@ -241,7 +253,9 @@ impl Counters {
         }
         control.hear(contests);
         let renewed = control.renew(now, &sizes, closing);
-        write(sink, slot, &key, Some(renewed.receipt), |out| renewed.value.encode(out));
+        write(sink, slot, &key, Some(renewed.receipt), |out| {
+            renewed.value.encode(out)
+        });
         let receipt = Receipt {
             slot: Slot::new(slot),
             tag: key.tag(),
@@ -309,7 +323,12 @@ impl Control {
                 };
                 let (receipt, top) = (window.receipt().to_bits(), window.top());
                 let is_open = image.ceiling().is_some_and(|ceiling| ceiling > top);
-                Renewed { value: Value::Inbound { image, kib }, receipt, top, is_open }
+                Renewed {
+                    value: Value::Inbound { image, kib },
+                    receipt,
+                    top,
+                    is_open,
+                }
             }
             (Live::Outbound(live), sizer) => {
                 let lead = match sizer {
@@ -318,13 +337,27 @@ impl Control {
                 };
                 let proposal = live.counter.propose(lead);
                 let (reserved, used) = (proposal.reserved, proposal.used);
-                let value = Value::Outbound { reserved, used, kib };
-                Renewed { value, receipt: reserved, top: 0, is_open: false }
+                let value = Value::Outbound {
+                    reserved,
+                    used,
+                    kib,
+                };
+                Renewed {
+                    value,
+                    receipt: reserved,
+                    top: 0,
+                    is_open: false,
+                }
             }
             (Live::Inbound(live), Sizer::Outbound(_)) => {
                 let image = live.window.close_on_top();
                 let receipt = live.window.receipt().to_bits();
-                Renewed { value: Value::Inbound { image, kib }, receipt, top: 0, is_open: false }
+                Renewed {
+                    value: Value::Inbound { image, kib },
+                    receipt,
+                    top: 0,
+                    is_open: false,
+                }
             }
         }
     }
@@ -336,9 +369,16 @@ impl Control {
             Live::Outbound(live) => {
                 let proposal = live.counter.proposal();
                 let (reserved, used) = (proposal.reserved, proposal.used);
-                Value::Outbound { reserved, used, kib }
+                Value::Outbound {
+                    reserved,
+                    used,
+                    kib,
+                }
             }
-            Live::Inbound(live) => Value::Inbound { image: live.window.image(), kib },
+            Live::Inbound(live) => Value::Inbound {
+                image: live.window.image(),
+                kib,
+            },
         };
         value.encode(out);
     }
@@ -346,7 +386,8 @@ impl Control {
 
 /// Decodes a value to see that it can be used, and keeps its bytes.
 fn checked(rows: &Rows, slot: Slot, key: &CounterKey, value: &[u8]) -> Result<Raw, ApplyError> {
-    let decoded = Value::decode(&key.shape, value).map_err(|error| refused(slot, "value", &error))?;
+    let decoded =
+        Value::decode(&key.shape, value).map_err(|error| refused(slot, "value", &error))?;
     if let Value::Outbound { reserved, .. } = decoded
         && let Some(held) = held_reservation(rows, slot, key)
         && reserved < held
@@ -378,4 +419,3 @@ fn refused(slot: Slot, part: &'static str, error: &DecodeError) -> ApplyError {
         cause: error.to_string(),
     }
 }
-

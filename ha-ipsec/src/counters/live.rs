@@ -101,7 +101,9 @@ impl Charged {
     /// Adds; returns the sum.
     #[inline]
     pub(crate) fn add(&self, bytes: u64) -> u64 {
-        self.0.fetch_add(bytes, Ordering::Relaxed).wrapping_add(bytes)
+        self.0
+            .fetch_add(bytes, Ordering::Relaxed)
+            .wrapping_add(bytes)
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -3,7 +3,10 @@
 /// An encoded value. Nearly all fit in place; a window with many holes goes to the heap.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Raw {
-    Short { len: u8, bytes: [u8; Self::IN_PLACE] },
+    Short {
+        len: u8,
+        bytes: [u8; Self::IN_PLACE],
+    },
     Long(Box<[u8]>),
 }
 

@@ -84,12 +84,17 @@ impl Rows {
         u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.index.len()
+    /// Without any entry, and not active; time goes on.
+    pub(super) fn emptied(&self) -> Self {
+        Self {
+            now: self.now,
+            takeovers: self.takeovers,
+            ..Self::default()
+        }
     }
 
-    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.rows.iter()
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
     }
 
     pub(super) fn controls(&self) -> impl Iterator<Item = &Control> {
@@ -129,7 +134,8 @@ impl Rows {
     pub(super) fn find(&self, instance: u64) -> Option<u32> {
         let is_it = |slot: &u32| {
             let row = self.rows.get(*slot as usize);
-            row.and_then(|row| row.key).is_some_and(|key| key.instance == instance)
+            row.and_then(|row| row.key)
+                .is_some_and(|key| key.instance == instance)
         };
         self.index.find(hash(instance), is_it).copied()
     }
@@ -212,7 +218,11 @@ impl Rows {
     /// An inbound counter was told to the standby with a ceiling above its top.
     pub(super) fn note_open(&mut self, slot: u32, top: u64, is_open: bool) {
         let now = self.now;
-        let Some(Row { key: Some(key), state: State::Live(control), .. }) = self.rows.get_mut(slot as usize)
+        let Some(Row {
+            key: Some(key),
+            state: State::Live(control),
+            ..
+        }) = self.rows.get_mut(slot as usize)
         else {
             return;
         };
@@ -227,10 +237,17 @@ impl Rows {
 
     /// The next inbound counter on which nothing came for `quiet`: its ceiling is to be closed.
     pub(super) fn next_quiet(&mut self, now: Time, quiet: Duration) -> Option<Slot> {
-        while self.open.front().is_some_and(|(_, _, since)| now.since(*since) >= quiet) {
+        while self
+            .open
+            .front()
+            .is_some_and(|(_, _, since)| now.since(*since) >= quiet)
+        {
             let (slot, tag, _) = self.open.pop_front()?;
-            let Some(Row { key: Some(key), state: State::Live(control), .. }) =
-                self.rows.get_mut(slot.index() as usize)
+            let Some(Row {
+                key: Some(key),
+                state: State::Live(control),
+                ..
+            }) = self.rows.get_mut(slot.index() as usize)
             else {
                 continue;
             };
@@ -286,11 +303,36 @@ impl Control {
         match *shape {
             Shape::Outbound { space, budget } => {
                 let counter = OutboundCounter::fresh(space, budget);
-                Self::outbound(OutboundLive { counter, charged, slot, user: OnceLock::new(), core }, contests, now)
+                Self::outbound(
+                    OutboundLive {
+                        counter,
+                        charged,
+                        slot,
+                        user: OnceLock::new(),
+                        core,
+                    },
+                    contests,
+                    now,
+                )
             }
-            Shape::Inbound { space, size, policy, isolated } => {
+            Shape::Inbound {
+                space,
+                size,
+                policy,
+                isolated,
+            } => {
                 let window = InboundWindow::fresh(space, size, policy).with_isolated(isolated);
-                Self::inbound(InboundLive { window, charged, slot, user: OnceLock::new(), core }, contests, now)
+                Self::inbound(
+                    InboundLive {
+                        window,
+                        charged,
+                        slot,
+                        user: OnceLock::new(),
+                        core,
+                    },
+                    contests,
+                    now,
+                )
             }
         }
     }
@@ -308,11 +350,40 @@ impl Control {
         match (*shape, value) {
             (Shape::Outbound { space, budget }, Value::Outbound { reserved, used, .. }) => {
                 let counter = OutboundCounter::resume(space, budget, reserved, used);
-                Self::outbound(OutboundLive { counter, charged, slot, user: OnceLock::new(), core }, contests, now)
+                Self::outbound(
+                    OutboundLive {
+                        counter,
+                        charged,
+                        slot,
+                        user: OnceLock::new(),
+                        core,
+                    },
+                    contests,
+                    now,
+                )
             }
-            (Shape::Inbound { space, size, policy, isolated }, Value::Inbound { image, .. }) => {
-                let window = InboundWindow::resume(space, size, policy, &image).with_isolated(isolated);
-                Self::inbound(InboundLive { window, charged, slot, user: OnceLock::new(), core }, contests, now)
+            (
+                Shape::Inbound {
+                    space,
+                    size,
+                    policy,
+                    isolated,
+                },
+                Value::Inbound { image, .. },
+            ) => {
+                let window =
+                    InboundWindow::resume(space, size, policy, &image).with_isolated(isolated);
+                Self::inbound(
+                    InboundLive {
+                        window,
+                        charged,
+                        slot,
+                        user: OnceLock::new(),
+                        core,
+                    },
+                    contests,
+                    now,
+                )
             }
             // The value was decoded for this shape.
             (shape, _) => {
@@ -359,7 +430,10 @@ impl BatchPart for CounterPart {
 
     fn lock(&mut self) -> Result<Box<dyn LockedPart + '_>, WriteError> {
         let rows = self.counters.rows.lock();
-        let inserts = self.writes.iter().filter(|write| matches!(write, Write::Insert(_)));
+        let inserts = self
+            .writes
+            .iter()
+            .filter(|write| matches!(write, Write::Insert(_)));
         let limit = self.counters.config.max_counters as usize;
         if rows.len() + inserts.count() > limit {
             return Err(WriteError::Full { limit });

@@ -150,7 +150,11 @@ impl Counters {
     pub(crate) fn take_alerts(&self) -> Vec<Slot> {
         let mut alerts = Vec::new();
         let mut cursor = 0;
-        while !self.core.alerts.collect(&mut cursor, &mut alerts, usize::MAX) {}
+        while !self
+            .core
+            .alerts
+            .collect(&mut cursor, &mut alerts, usize::MAX)
+        {}
         alerts
     }
 
@@ -250,24 +254,11 @@ impl Counters {
         for control in rows.controls() {
             control.live.close();
         }
-        *rows = Rows {
-            now: rows.now,
-            takeovers: rows.takeovers,
-            ..Rows::default()
-        };
+        *rows = rows.emptied();
         self.core.dirty.clear();
         self.core.alerts.clear();
         if let Some(forget) = self.on_drop.get() {
             forget();
-        }
-    }
-
-    /// Visits the counters in use.
-    pub(crate) fn for_each_live(&self, mut visit: impl FnMut(&CounterKey, &Live)) {
-        for row in self.rows.lock().rows() {
-            if let (Some(key), State::Live(control)) = (&row.key, &row.state) {
-                visit(key, &control.live);
-            }
         }
     }
 

@@ -58,9 +58,7 @@ impl Notify {
 
     /// What to assert in `IKE_AUTH`.
     pub fn supported(support: SyncSupport) -> impl Iterator<Item = Self> {
-        let message_ids = support
-            .message_ids
-            .then_some(Self::MessageIdSyncSupported);
+        let message_ids = support.message_ids.then_some(Self::MessageIdSyncSupported);
         let replay_counters = support
             .replay_counters
             .then_some(Self::ReplayCounterSyncSupported);

@@ -165,10 +165,7 @@ impl SyncResponder {
 /// more than the highest sender value used by the peer."
 pub(super) fn settle(request: MessageIdSync, ids: &MessageIds) -> (u32, u32) {
     let (m1, p1) = (request.next_request, request.expected_request);
-    (
-        p1.max(ids.next_request()),
-        m1.max(ids.expected_request()),
-    )
+    (p1.max(ids.next_request()), m1.max(ids.expected_request()))
 }
 
 fn raise_only(

@@ -154,7 +154,9 @@ pub enum TearDown {
 pub enum BeginError {
     /// RFC 6311 §7: "the peer MUST NOT initiate counter synchronization for any particular IKE SA
     /// more than once per failover event". (The RFC says "peer" for whoever initiates here.)
-    #[error("this IKE SA was synchronized in failover {last} already; once per failover is allowed")]
+    #[error(
+        "this IKE SA was synchronized in failover {last} already; once per failover is allowed"
+    )]
     Repeated {
         /// The failover it was synchronized in.
         last: u64,
@@ -389,11 +391,7 @@ impl Default for Synchronizer {
 
 /// RFC 6311 §5.1: M2 is "at least the higher of the received M1" and what the peer saw, P2 "the
 /// higher of the received P1 value" and what the peer used: neither can be lower.
-fn adopt(
-    sent: MessageIdSync,
-    got: MessageIdSync,
-    ids: &mut MessageIds,
-) -> Result<(), TearDown> {
+fn adopt(sent: MessageIdSync, got: MessageIdSync, ids: &mut MessageIds) -> Result<(), TearDown> {
     let (p2, m2) = (got.next_request, got.expected_request);
     if m2 < sent.next_request || p2 < sent.expected_request {
         return Err(TearDown::Inconsistent {

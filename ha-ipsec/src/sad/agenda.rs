@@ -153,10 +153,14 @@ impl Inner {
     fn walk(&self, agenda: &mut Agenda) {
         for _ in 0..SCAN_STEPS {
             if let Some(from) = agenda.scan_ike {
-                agenda.scan_ike = self.ike.visit_from(from, |id, ike| agenda.add_ike(*id, ike));
+                agenda.scan_ike = self
+                    .ike
+                    .visit_from(from, |id, ike| agenda.add_ike(*id, ike));
             } else if let Some(from) = agenda.scan {
                 let mut found = Vec::new();
-                agenda.scan = self.ipsec.visit_from(from, |id, sa| found.push((*id, Arc::clone(sa))));
+                agenda.scan = self
+                    .ipsec
+                    .visit_from(from, |id, sa| found.push((*id, Arc::clone(sa))));
                 for (id, sa) in found {
                     self.meet(id, &sa, agenda);
                 }
@@ -214,9 +218,13 @@ impl Inner {
         let which = Which::Volume;
         if verdict == Charge::Hard && told.first(Told::HARD) {
             self.counters.close_slot(slot);
-            agenda.events.push_back(SadEvent::HardLifetime { id, which });
+            agenda
+                .events
+                .push_back(SadEvent::HardLifetime { id, which });
         } else if verdict == Charge::Soft && told.first(Told::SOFT) {
-            agenda.events.push_back(SadEvent::SoftLifetime { id, which });
+            agenda
+                .events
+                .push_back(SadEvent::SoftLifetime { id, which });
         }
         if let Some(reason) = rekey
             && told.first(Told::REKEY)

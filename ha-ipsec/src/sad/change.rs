@@ -73,6 +73,7 @@ pub struct Change {
 #[derive(Debug)]
 enum Step {
     InsertIke(Box<IkeSa>),
+    Progress(IkeId, Box<IkeProgress>),
     RekeyIke(IkeId, Box<IkeSa>),
     RemoveIke(IkeId),
     Insert(Box<IpsecSa>),
@@ -89,6 +90,14 @@ impl Change {
     /// A new IKE SA.
     pub fn insert_ike(&mut self, sa: IkeSa) -> &mut Self {
         self.steps.push(Step::InsertIke(Box::new(sa)));
+        self
+    }
+
+    /// A new IKE SA that has got somewhere: after `IKE_AUTH` message ids are not 0.
+    pub fn insert_ike_with(&mut self, sa: IkeSa, progress: IkeProgress) -> &mut Self {
+        let id = sa.id;
+        self.steps.push(Step::InsertIke(Box::new(sa)));
+        self.steps.push(Step::Progress(id, Box::new(progress)));
         self
     }
 
@@ -147,6 +156,7 @@ impl Change {
 struct Plan<'a> {
     inner: &'a Inner,
     ike: BTreeMap<IkeId, Option<Arc<IkeSa>>>,
+    progress: HashMap<IkeId, IkeProgress>,
     sas: HashMap<SaId, Option<Arc<IpsecSa>>>,
     /// Instances that come and go.
     inserted: Vec<CounterKey>,
@@ -159,6 +169,7 @@ impl<'a> Plan<'a> {
         Self {
             inner,
             ike: BTreeMap::new(),
+            progress: HashMap::new(),
             sas: HashMap::new(),
             inserted: Vec::new(),
             order: Vec::new(),
@@ -178,6 +189,10 @@ impl<'a> Plan<'a> {
     fn step(&mut self, step: Step, control: &mut Control) -> Result<(), ChangeError> {
         match step {
             Step::InsertIke(sa) => self.insert_ike(*sa),
+            Step::Progress(id, progress) => {
+                self.progress.insert(id, *progress);
+                Ok(())
+            }
             Step::RekeyIke(old, new) => self.rekey(old, *new, control),
             Step::RemoveIke(id) => {
                 for child in self.children(&id, control) {
@@ -233,8 +248,12 @@ impl<'a> Plan<'a> {
         let index = control.index.get_or_insert_with(|| self.inner.make_index());
         let mut children = index.children(ike);
         children.retain(|id| !self.sas.contains_key(id));
-        let is_child = |sa: &Option<Arc<IpsecSa>>| sa.as_ref().is_some_and(|sa| sa.ike == Some(*ike));
-        let planned = self.order.iter().filter(|id| self.sas.get(id).is_some_and(is_child));
+        let is_child =
+            |sa: &Option<Arc<IpsecSa>>| sa.as_ref().is_some_and(|sa| sa.ike == Some(*ike));
+        let planned = self
+            .order
+            .iter()
+            .filter(|id| self.sas.get(id).is_some_and(is_child));
         children.extend(planned);
         children
     }
@@ -316,8 +335,10 @@ impl<'a> Plan<'a> {
         match sa {
             Some(sa) => {
                 batch.on(&inner.ike).insert(id, Arc::clone(sa));
-                if !inner.progress.contains(&id) {
-                    batch.on(&inner.progress).insert(id, IkeProgress::new(sa));
+                let progress = self.progress.get(&id).cloned();
+                if progress.is_some() || !inner.progress.contains(&id) {
+                    let progress = progress.unwrap_or_default();
+                    batch.on(&inner.progress).insert(id, progress);
                 }
             }
             None => {

@@ -152,11 +152,21 @@ fn path(record: Arc<IpsecSa>, live: Live) -> Option<Path> {
     live.used_by(record.id);
     match (record.direction, live) {
         (Direction::Outbound, Live::Outbound(live)) => {
-            let sa = OutboundSa { record, live, bounds, told };
+            let sa = OutboundSa {
+                record,
+                live,
+                bounds,
+                told,
+            };
             Some(Path::Outbound(Arc::new(sa)))
         }
         (Direction::Inbound, Live::Inbound(live)) => {
-            let sa = InboundSa { record, live, bounds, told };
+            let sa = InboundSa {
+                record,
+                live,
+                bounds,
+                told,
+            };
             Some(Path::Inbound(Arc::new(sa)))
         }
         (Direction::Outbound | Direction::Inbound, _) => None,

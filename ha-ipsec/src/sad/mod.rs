@@ -203,16 +203,21 @@ impl Sad {
     pub fn new(config: SadConfig) -> Result<Self, SadError> {
         let id = |plus| {
             let id = config.first_client.value().checked_add(plus);
-            id.map(ClientId::new).ok_or(SadError::ClientIds(config.first_client))
+            id.map(ClientId::new)
+                .ok_or(SadError::ClientIds(config.first_client))
         };
         let limit = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
         let seed = config.seed.map_or_else(random, Ok)?;
         let ike = StateTable::builder(id(0)?, "ike-sa").max_entries(limit(config.max_ike_sas));
-        let progress = StateTable::builder(id(1)?, "ike-progress").max_entries(limit(config.max_ike_sas));
+        let progress =
+            StateTable::builder(id(1)?, "ike-progress").max_entries(limit(config.max_ike_sas));
         let ipsec = StateTable::builder(id(2)?, "ipsec-sa").max_entries(limit(config.max_sas));
         let paths = Arc::new(papaya::HashMap::new());
         let forgotten = Arc::new(AtomicBool::new(false));
-        let counters = Counters::new(counters_config(&config, id(3)?), descriptor(&config, id(3)?));
+        let counters = Counters::new(
+            counters_config(&config, id(3)?),
+            descriptor(&config, id(3)?),
+        );
         counters.when_dropped({
             let (paths, forgotten) = (Arc::clone(&paths), Arc::clone(&forgotten));
             move || {
@@ -299,7 +304,11 @@ impl Sad {
     /// waits for an acknowledgement can look again. Cheap enough for each turn of a packet loop.
     #[inline]
     pub fn acknowledgements(&self) -> u64 {
-        self.inner.counters.core.acknowledgements.load(Ordering::Acquire)
+        self.inner
+            .counters
+            .core
+            .acknowledgements
+            .load(Ordering::Acquire)
     }
 
     /// Time goes on: call it every 1 to 10 ms. `unix_s` is the wall clock, in seconds, for

@@ -114,8 +114,9 @@ impl OutboundSa {
         self.live.counter.handed_out()
     }
 
-    /// The highest number that may be used without another acknowledgement.
-    pub fn limit(&self) -> u64 {
+    /// The highest number that may be used without another acknowledgement; `None` while no other
+    /// unit can hold the SA.
+    pub fn limit(&self) -> Option<u64> {
         self.live.counter.limit()
     }
 
@@ -194,7 +195,10 @@ impl InboundSa {
     }
 
     pub(crate) fn rekey_due(&self) -> Option<RekeyReason> {
-        self.live.window.is_rekey_due().then_some(RekeyReason::SpaceLow)
+        self.live
+            .window
+            .is_rekey_due()
+            .then_some(RekeyReason::SpaceLow)
     }
 }
 
@@ -238,7 +242,15 @@ pub enum SaCounters {
 impl SaCounters {
     pub(crate) fn new(key: &CounterKey, value: &[u8]) -> Option<Self> {
         Some(match Value::decode(&key.shape, value).ok()? {
-            Value::Outbound { reserved, used, kib } => Self::Outbound { reserved, used, kib },
+            Value::Outbound {
+                reserved,
+                used,
+                kib,
+            } => Self::Outbound {
+                reserved,
+                used,
+                kib,
+            },
             Value::Inbound { image, kib } => Self::Inbound { image, kib },
         })
     }
@@ -254,7 +266,11 @@ impl SaCounters {
 impl fmt::Display for SaCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Outbound { reserved, used, kib } => {
+            Self::Outbound {
+                reserved,
+                used,
+                kib,
+            } => {
                 write!(f, "outbound, {used} used, {reserved} reserved, {kib} KiB")
             }
             Self::Inbound { image, kib } => write!(f, "inbound, up to {}, {kib} KiB", image.top()),
