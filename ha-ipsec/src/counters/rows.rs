@@ -350,8 +350,7 @@ impl Control {
         let (charged, core) = (Charged::from_kib(value.kib()), Arc::clone(core));
         match (*shape, value) {
             (Shape::Outbound { space, budget }, Value::Outbound { reserved, used, .. }) => {
-                let counter =
-                    core.outbound(OutboundCounter::resume(space, budget, reserved, used));
+                let counter = core.outbound(OutboundCounter::resume(space, budget, reserved, used));
                 Self::outbound(
                     OutboundLive {
                         counter,

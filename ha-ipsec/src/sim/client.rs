@@ -14,7 +14,7 @@ use super::oracle::{Held, Oracle};
 use super::planted::Planted;
 use super::sas::key_of;
 use crate::replay::WindowImage;
-use crate::sad::{Sad, SaCounters};
+use crate::sad::{SaCounters, Sad};
 
 /// Passes everything on to the client of the counters.
 pub(super) struct Watched {
@@ -30,10 +30,12 @@ impl Watched {
     fn note_held(&self) {
         let mut ids = Vec::new();
         self.sad.for_each_sa(|id, sa| ids.push((*id, key_of(sa))));
-        let held = ids.into_iter().filter_map(|(id, key)| match self.sad.counters(&id)? {
-            SaCounters::Inbound { image, .. } => Some((key, held(&image))),
-            SaCounters::Outbound { .. } => None,
-        });
+        let held = ids
+            .into_iter()
+            .filter_map(|(id, key)| match self.sad.counters(&id)? {
+                SaCounters::Inbound { image, .. } => Some((key, held(&image))),
+                SaCounters::Outbound { .. } => None,
+            });
         let held = held.collect();
         locked(&self.oracle).tenures.held[self.unit] = held;
     }
@@ -45,7 +47,10 @@ fn held(image: &WindowImage) -> Held {
         Some(_) => Vec::new(),
         None => image.unseen().collect(),
     };
-    Held { top: image.top(), unseen }
+    Held {
+        top: image.top(),
+        unseen,
+    }
 }
 
 impl CheckpointClient for Watched {

@@ -46,7 +46,11 @@ impl Gateway {
     }
 
     /// A thread's handle to send with. The second: whether the table does not have it any more.
-    pub(super) fn outbound(&mut self, pair: usize, rng: &mut Rng) -> Option<(Arc<OutboundSa>, bool)> {
+    pub(super) fn outbound(
+        &mut self,
+        pair: usize,
+        rng: &mut Rng,
+    ) -> Option<(Arc<OutboundSa>, bool)> {
         let found = || self.sad.outbound(&outbound_id(pair)).ok();
         refresh(&mut self.outbound[pair], found, rng)
     }
@@ -70,7 +74,14 @@ impl Gateway {
             self.sad.acknowledgements(),
             now,
             |waiting, pending| -> Accept { waiting.sa.retry(pending) },
-            |Waiting { pair, sa, number }, exposed| released.push(Released { pair, sa, number, exposed }),
+            |Waiting { pair, sa, number }, exposed| {
+                released.push(Released {
+                    pair,
+                    sa,
+                    number,
+                    exposed,
+                })
+            },
         );
         released
     }

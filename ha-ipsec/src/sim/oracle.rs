@@ -97,11 +97,25 @@ impl Oracle {
         self.coverage.delivered += 1;
         self.coverage.exposed += u64::from(exposed);
         let tenure = self.tenures.current(unit);
-        let now = Delivery { unit, at, tenure, exposed };
-        let first = self.keys.entry(key).or_default().delivered.insert(number, now);
+        let now = Delivery {
+            unit,
+            at,
+            tenure,
+            exposed,
+        };
+        let first = self
+            .keys
+            .entry(key)
+            .or_default()
+            .delivered
+            .insert(number, now);
         let packet = replay::Packet { key, number, rules };
-        let verdict = replay::judge_exposure(&packet, &now, self.standby_synced[unit])
-            .and_then(|()| first.map(|first| replay::judge(&packet, [&first, &now], &self.tenures)).transpose());
+        let verdict =
+            replay::judge_exposure(&packet, &now, self.standby_synced[unit]).and_then(|()| {
+                first
+                    .map(|first| replay::judge(&packet, [&first, &now], &self.tenures))
+                    .transpose()
+            });
         match verdict {
             Ok(None) => {}
             Ok(Some(excuse)) => *excuse.count(&mut self.coverage) += 1,
@@ -171,7 +185,14 @@ impl Tenures {
         });
         let held = core::mem::take(&mut self.held[unit]);
         self.current[unit] = self.all.len();
-        self.all.push(Tenure { unit, epoch, stand, parent, goes_on, held });
+        self.all.push(Tenure {
+            unit,
+            epoch,
+            stand,
+            parent,
+            goes_on,
+            held,
+        });
     }
 
     /// An activation, the one from whose state it began, and so on.

@@ -20,7 +20,13 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(esn: bool) -> Self {
-        Self { esn, sent: 0, log: Vec::new(), top: 0, seen: BTreeSet::new() }
+        Self {
+            esn,
+            sent: 0,
+            log: Vec::new(),
+            top: 0,
+            seen: BTreeSet::new(),
+        }
     }
 
     /// Sends a burst of packets, with gaps at times: the numbers.
@@ -78,7 +84,11 @@ impl Peer {
         }
         let bottom = (self.top + 1).saturating_sub(WINDOW);
         let candidate = bottom & !u64::from(u32::MAX) | u64::from(low);
-        if candidate < bottom { candidate + (1 << 32) } else { candidate }
+        if candidate < bottom {
+            candidate + (1 << 32)
+        } else {
+            candidate
+        }
     }
 }
 
@@ -96,9 +106,15 @@ mod tests {
         assert!(peer.receive(1) && peer.receive(70) && peer.receive(69));
         assert!(!peer.receive(69), "a duplicate");
         assert!(!peer.receive(2), "too old");
-        assert!(peer.receive((1 << 32) - 10), "inferred across less than 2^32");
+        assert!(
+            peer.receive((1 << 32) - 10),
+            "inferred across less than 2^32"
+        );
         assert!(peer.receive((1 << 32) + 5));
-        assert!(!peer.receive((3 << 32) + 7), "inferred wrongly, as its integrity check tells");
+        assert!(
+            !peer.receive((3 << 32) + 7),
+            "inferred wrongly, as its integrity check tells"
+        );
     }
 
     #[test]
@@ -108,6 +124,10 @@ mod tests {
         assert!(peer.recorded(&mut rng).is_empty());
         let sent: Vec<u64> = (0..50).flat_map(|_| peer.send(&mut rng, false)).collect();
         assert!(sent.windows(2).all(|pair| pair[0] < pair[1]));
-        assert!(peer.recorded(&mut rng).iter().all(|number| sent.contains(number)));
+        assert!(
+            peer.recorded(&mut rng)
+                .iter()
+                .all(|number| sent.contains(number))
+        );
     }
 }

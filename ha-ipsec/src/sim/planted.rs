@@ -18,32 +18,89 @@ pub struct Planted {
 impl Planted {
     /// Each fault by its name.
     pub fn all() -> Vec<(&'static str, Self)> {
-        let outbound = |outbound| Self { outbound, ..Self::default() };
-        let inbound = |inbound| Self { inbound, ..Self::default() };
+        let outbound = |outbound| Self {
+            outbound,
+            ..Self::default()
+        };
+        let inbound = |inbound| Self {
+            inbound,
+            ..Self::default()
+        };
         let sequence = sequence::Planted::default;
         let replay = replay::Planted::default;
         vec![
-            ("jump_without_budget", outbound(sequence::Planted { jump_without_budget: true, ..sequence() })),
-            ("use_before_acknowledged", outbound(sequence::Planted { use_before_acknowledged: true, ..sequence() })),
-            ("never_bounded", outbound(sequence::Planted { never_bounded: true, ..sequence() })),
-            ("contests_ignored", outbound(sequence::Planted { contests_ignored: true, ..sequence() })),
-            ("ceiling_ignored", inbound(replay::Planted { ceiling_ignored: true, ..replay() })),
+            (
+                "jump_without_budget",
+                outbound(sequence::Planted {
+                    jump_without_budget: true,
+                    ..sequence()
+                }),
+            ),
+            (
+                "use_before_acknowledged",
+                outbound(sequence::Planted {
+                    use_before_acknowledged: true,
+                    ..sequence()
+                }),
+            ),
+            (
+                "never_bounded",
+                outbound(sequence::Planted {
+                    never_bounded: true,
+                    ..sequence()
+                }),
+            ),
+            (
+                "contests_ignored",
+                outbound(sequence::Planted {
+                    contests_ignored: true,
+                    ..sequence()
+                }),
+            ),
+            (
+                "ceiling_ignored",
+                inbound(replay::Planted {
+                    ceiling_ignored: true,
+                    ..replay()
+                }),
+            ),
             (
                 "window_without_older_blocks",
-                inbound(replay::Planted { window_without_older_blocks: true, ..replay() }),
+                inbound(replay::Planted {
+                    window_without_older_blocks: true,
+                    ..replay()
+                }),
             ),
-            ("no_flush", Self { no_flush: true, ..Self::default() }),
-            ("contests_unheard", Self { contests_unheard: true, ..Self::default() }),
+            (
+                "no_flush",
+                Self {
+                    no_flush: true,
+                    ..Self::default()
+                },
+            ),
+            (
+                "contests_unheard",
+                Self {
+                    contests_unheard: true,
+                    ..Self::default()
+                },
+            ),
         ]
     }
 
     /// Those that the counters themselves leave out.
     pub(super) fn counters(self) -> crate::counters::Planted {
-        crate::counters::Planted { outbound: self.outbound, inbound: self.inbound }
+        crate::counters::Planted {
+            outbound: self.outbound,
+            inbound: self.inbound,
+        }
     }
 
     /// The fault of that name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::all().into_iter().find(|(known, _)| *known == name).map(|(_, planted)| planted)
+        Self::all()
+            .into_iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, planted)| planted)
     }
 }

@@ -10,9 +10,7 @@ use ha_core::sim::{Op, Rng};
 
 use super::oracle::Rules;
 use crate::id::{IkeId, Protocol, SaId};
-use crate::record::{
-    Direction, IkeRole, IkeSa, IkeVersion, IpsecSa, Mode, SaKeys, Transform,
-};
+use crate::record::{Direction, IkeRole, IkeSa, IkeVersion, IpsecSa, Mode, SaKeys, Transform};
 use crate::replay::{InboundPolicy, Isolated, WindowSize};
 use crate::sad::{Change, Sad};
 
@@ -45,7 +43,10 @@ impl Sas {
         }
         let pairs = owners.len();
         let pair = |family: Option<usize>| Pair::new(family.map(|family| pairs + family), rng);
-        Self { pairs: owners.into_iter().map(pair).collect(), families }
+        Self {
+            pairs: owners.into_iter().map(pair).collect(),
+            families,
+        }
     }
 
     /// How many registers are pairs; those of IKE SAs follow.
@@ -70,13 +71,19 @@ impl Sas {
 
     /// Pairs without an IKE SA.
     pub(super) fn alone(&self) -> usize {
-        self.families.first().and_then(|family| family.first()).map_or(self.pairs.len(), |first| *first)
+        self.families
+            .first()
+            .and_then(|family| family.first())
+            .map_or(self.pairs.len(), |first| *first)
     }
 
     /// The register that an event about an SA is about, or the one of its IKE SA.
     pub(super) fn unit_of_rekey(&self, id: &SaId) -> usize {
         let pair = (id.spi - FIRST_SPI) as usize / 2;
-        self.pairs.get(pair).and_then(|pair| pair.ike).unwrap_or(pair)
+        self.pairs
+            .get(pair)
+            .and_then(|pair| pair.ike)
+            .unwrap_or(pair)
     }
 
     pub(super) fn is_esn(&self, pair: usize) -> bool {
@@ -104,7 +111,10 @@ impl Sas {
             if *register < self.pairs.len() {
                 change.remove(inbound_id(*register));
                 change.remove(outbound_id(*register));
-            } else if let Some(id) = ike_ids(*register).into_iter().find(|id| sad.ike(id).is_some()) {
+            } else if let Some(id) = ike_ids(*register)
+                .into_iter()
+                .find(|id| sad.ike(id).is_some())
+            {
                 change.remove_ike(id);
             }
         }
@@ -112,11 +122,19 @@ impl Sas {
 
     /// Writes records anew that are there, with the keys and counters that they have; an IKE SA is
     /// rekeyed. `None` if not all are there.
-    pub(super) fn touch(&self, change: &mut Change, registers: &[usize], op: Op, sad: &Sad) -> Option<()> {
+    pub(super) fn touch(
+        &self,
+        change: &mut Change,
+        registers: &[usize],
+        op: Op,
+        sad: &Sad,
+    ) -> Option<()> {
         let mut ike = None;
         for register in registers.iter().rev() {
             if *register >= self.pairs.len() {
-                let old = ike_ids(*register).into_iter().find(|id| sad.ike(id).is_some())?;
+                let old = ike_ids(*register)
+                    .into_iter()
+                    .find(|id| sad.ike(id).is_some())?;
                 let mut new = ike_sa(*register, op);
                 new.id.responder = 3 - old.responder;
                 ike = Some(new.id);
@@ -138,13 +156,19 @@ impl Sas {
         if register >= self.pairs.len() {
             let mut there = ike_ids(register).into_iter().filter_map(|id| sad.ike(&id));
             let first = there.next().map(|ike| Op::from_number(ike.ha_stamp))?;
-            return Some(if there.next().is_none() { first } else { Op::ALIEN });
+            return Some(if there.next().is_none() {
+                first
+            } else {
+                Op::ALIEN
+            });
         }
-        let [inbound, outbound] = [inbound_id(register), outbound_id(register)].map(|id| sad.record(&id));
+        let [inbound, outbound] =
+            [inbound_id(register), outbound_id(register)].map(|id| sad.record(&id));
         match (inbound, outbound) {
             (None, None) => None,
             (Some(inbound), Some(outbound))
-                if inbound.flow_id == outbound.flow_id && key_of(&inbound) == key_of(&outbound) + 1 =>
+                if inbound.flow_id == outbound.flow_id
+                    && key_of(&inbound) == pair_key(key_of(&outbound)) =>
             {
                 Some(Op::from_number(u64::from(inbound.flow_id)))
             }
@@ -156,8 +180,12 @@ impl Sas {
 impl Pair {
     fn new(ike: Option<usize>, rng: &mut Rng) -> Self {
         use InboundPolicy::{PeerSync, Resume, Strict};
-        let policy = rng.pick(&[Strict, Strict, Strict, PeerSync, Resume]).unwrap_or_default();
-        let isolated = rng.pick(&[Isolated::Continue, Isolated::Freeze]).unwrap_or_default();
+        let policy = rng
+            .pick(&[Strict, Strict, Strict, PeerSync, Resume])
+            .unwrap_or_default();
+        let isolated = rng
+            .pick(&[Isolated::Continue, Isolated::Freeze])
+            .unwrap_or_default();
         let packets = rng.pick(&[32, 64, 100, 1024]).unwrap_or(64);
         Self {
             ike,
@@ -170,13 +198,13 @@ impl Pair {
 
     fn sa(&self, pair: usize, direction: Direction, op: Op) -> IpsecSa {
         let (id, source, key) = match direction {
-            Direction::Inbound => (inbound_id(pair), peer(pair), inbound_key(op.number())),
-            Direction::Outbound => (outbound_id(pair), GATEWAY, outbound_key(op.number())),
+            Direction::Inbound => (inbound_id(pair), peer(pair), inbound_key(op, pair)),
+            Direction::Outbound => (outbound_id(pair), GATEWAY, outbound_key(op, pair)),
         };
         let mut sa = IpsecSa::new(id, direction, source, Mode::Tunnel);
         let mut bytes = [0; KEY_BYTES];
         bytes[..8].copy_from_slice(&key.to_be_bytes());
-        sa.encryption = Some(Transform { id: AES_GCM_16, key_bits: 128 });
+        sa.encryption = Some(Transform::AES_GCM_128);
         sa.keys = SaKeys::new(&bytes, &[]);
         sa.ike = self.ike.map(|register| ike_ids(register)[0]);
         (sa.esn, sa.window, sa.budget) = (self.esn, self.window, self.budget);
@@ -189,30 +217,48 @@ impl Pair {
 /// The key of an SA, as the oracle knows it.
 pub(super) fn key_of(sa: &IpsecSa) -> u64 {
     let bytes = sa.keys.encryption.expose();
-    bytes.first_chunk().map_or(0, |key| u64::from_be_bytes(*key))
+    bytes
+        .first_chunk()
+        .map_or(0, |key| u64::from_be_bytes(*key))
 }
 
 /// The key of the SA that sends, of the pair that a write created.
-pub(super) fn outbound_key(op: u64) -> u64 {
-    2 * op
+fn outbound_key(op: Op, pair: usize) -> u64 {
+    inbound_key(op, pair) + 1
 }
 
 /// The key of the SA that receives.
-pub(super) fn inbound_key(op: u64) -> u64 {
-    2 * op + 1
+pub(super) fn inbound_key(op: Op, pair: usize) -> u64 {
+    (op.number() << 8 | pair as u64) << 1
+}
+
+/// Of either key: the one that receives.
+pub(super) fn pair_key(key: u64) -> u64 {
+    key & !1
 }
 
 pub(super) fn inbound_id(pair: usize) -> SaId {
-    SaId { spi: FIRST_SPI + 2 * pair as u32, destination: GATEWAY, protocol: Protocol::Esp }
+    SaId {
+        spi: FIRST_SPI + 2 * pair as u32,
+        destination: GATEWAY,
+        protocol: Protocol::Esp,
+    }
 }
 
 pub(super) fn outbound_id(pair: usize) -> SaId {
-    SaId { spi: FIRST_SPI + 2 * pair as u32 + 1, destination: peer(pair), protocol: Protocol::Esp }
+    SaId {
+        spi: FIRST_SPI + 2 * pair as u32 + 1,
+        destination: peer(pair),
+        protocol: Protocol::Esp,
+    }
 }
 
 /// A rekey goes from one to the other.
 fn ike_ids(register: usize) -> [IkeId; 2] {
-    [1, 2].map(|responder| IkeId { initiator: register as u64 + 1, responder })
+    [1, 2].map(|responder| IkeId {
+        initiator: register as u64 + 1,
+        responder,
+    })
 }
 
 fn ike_sa(register: usize, op: Op) -> IkeSa {
@@ -234,6 +280,5 @@ fn peer(register: usize) -> IpAddr {
 
 const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const FIRST_SPI: u32 = 0x1000;
-/// ENCR_AES_GCM_16 (RFC 4106), with its salt of four bytes.
-const AES_GCM_16: u16 = 20;
+/// With the salt of four bytes (RFC 4106 §8.1).
 const KEY_BYTES: usize = 20;

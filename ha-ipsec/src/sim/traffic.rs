@@ -13,9 +13,9 @@ use super::locked;
 use super::oracle::{Oracle, Rules, Use};
 use super::peer::Peer;
 use super::planted::Planted;
-use super::sas::{Sas, inbound_key, key_of};
+use super::sas::{Sas, inbound_key, key_of, pair_key};
 use super::wire::{Packet, Wire};
-use crate::replay::{Accept, Pending, Replay};
+use crate::replay::{Accept, Replay};
 use crate::sad::{InboundSa, OutboundSa, Sad, SadConfig, SadEvent};
 use crate::sequence::Refused;
 
@@ -28,7 +28,7 @@ pub(super) struct SaTraffic {
     /// Where to draw what the simulation does not draw.
     rng: Rng,
     gateways: [Option<Gateway>; 2],
-    /// By the write that created the SAs: the peer that knows their keys, and the register.
+    /// By the key of the inbound SA: the pair's register, and the peer that knows its keys.
     peers: BTreeMap<u64, (usize, Peer)>,
     wire: Wire,
     /// Registers whose rekey the database of a unit asked for.
@@ -77,11 +77,13 @@ impl SaTraffic {
 /// The application of the active unit.
 impl SaTraffic {
     fn write(&mut self, at: &mut Writing<'_>) {
+        let registers = self.choose(at);
         let Some(Gateway { sad, .. }) = &self.gateways[at.unit] else {
             return;
         };
-        let registers = self.choose(at);
-        let there = registers.iter().all(|register| self.sas.read(sad, *register).is_some());
+        let there = registers
+            .iter()
+            .all(|register| self.sas.read(sad, *register).is_some());
         let op = at.journal.next_op();
         let mut change = sad.change();
         let (mut put, mut new) = (true, true);
@@ -156,9 +158,9 @@ impl SaTraffic {
     /// The peer of a pair of SAs that were just created.
     fn meet(&mut self, pair: usize, op: Op) {
         let peer = Peer::new(self.sas.is_esn(pair));
-        self.peers.insert(op.number(), (pair, peer));
+        self.peers.insert(inbound_key(op, pair), (pair, peer));
         let of_pair = self.peers.iter().filter(|(_, (of, _))| *of == pair);
-        let old: Vec<u64> = of_pair.map(|(op, _)| *op).collect();
+        let old: Vec<u64> = of_pair.map(|(key, _)| *key).collect();
         if old.len() > PEERS_PER_PAIR {
             self.peers.remove(&old[0]);
         }
@@ -170,14 +172,14 @@ impl SaTraffic {
     fn peers_send(&mut self, at: &mut Traffic<'_>) {
         let chosen = self.rng.next_u64();
         let calm = at.calm;
-        for (nth, (op, (pair, peer))) in self.peers.iter_mut().rev().enumerate() {
+        for (nth, (key, (pair, peer))) in self.peers.iter_mut().rev().enumerate() {
             // Of old SAs, of which one unit may still know, some packets come.
             let lively = if nth < 24 { 300 } else { 20 };
-            if !Rng::new(chosen ^ op).chance(lively) {
+            if !Rng::new(chosen ^ key).chance(lively) {
                 continue;
             }
             for number in peer.send(&mut self.rng, calm) {
-                self.wire.send((*pair, inbound_key(*op), number), at.now, &mut self.rng);
+                self.wire.send((*pair, *key, number), at.now, &mut self.rng);
             }
         }
     }
@@ -189,12 +191,12 @@ impl SaTraffic {
             return;
         }
         let nth = self.peers.len() - 1 - self.rng.index(self.peers.len().min(30));
-        let Some((op, (pair, peer))) = self.peers.iter().nth(nth) else {
+        let Some((key, (pair, peer))) = self.peers.iter().nth(nth) else {
             return;
         };
         for number in peer.recorded(&mut self.rng) {
             locked(&self.oracle).coverage.attacks += 1;
-            self.wire.put(at.unit, (*pair, inbound_key(*op), number), at.now);
+            self.wire.put(at.unit, (*pair, *key, number), at.now);
         }
     }
 
@@ -216,7 +218,9 @@ impl SaTraffic {
             Err(replay) => Accept::Replay(replay),
         };
         match judged {
-            Accept::Deliver { exposed, .. } => delivered(&mut oracle, &sa, packet.register, number, exposed, at),
+            Accept::Deliver { exposed, .. } => {
+                delivered(&mut oracle, &sa, packet.register, number, exposed, at)
+            }
             Accept::Pending(pending) => {
                 oracle.coverage.parked += 1;
                 gateway.park(pending, packet.register, sa, at.local);
@@ -233,7 +237,14 @@ impl SaTraffic {
         for released in gateway.released(at.local) {
             let mut oracle = locked(&self.oracle);
             oracle.coverage.delivered_late += 1;
-            delivered(&mut oracle, &released.sa, released.pair, released.number, released.exposed, at);
+            delivered(
+                &mut oracle,
+                &released.sa,
+                released.pair,
+                released.number,
+                released.exposed,
+                at,
+            );
         }
     }
 }
@@ -249,7 +260,11 @@ impl SaTraffic {
         };
         locked(&self.oracle).coverage.stale_handles += u64::from(stale);
         let long = self.rng.chance(20);
-        let burst = if long { 600 } else { self.rng.range(1..=self.burst) };
+        let burst = if long {
+            600
+        } else {
+            self.rng.range(1..=self.burst)
+        };
         let mut left = burst;
         while left > 0 {
             let (first, count) = match self.number(&sa, left) {
@@ -274,13 +289,16 @@ impl SaTraffic {
     }
 
     fn sent(&mut self, sa: &OutboundSa, pair: usize, number: u64, at: &Traffic<'_>) {
-        let by = Use { unit: at.unit, at: at.now };
+        let by = Use {
+            unit: at.unit,
+            at: at.now,
+        };
         let key = key_of(sa.record());
         let mut oracle = locked(&self.oracle);
         oracle.sent(key, number, by);
         self.wire.learn(at.unit, &mut self.rng);
         let arrives = at.calm || self.rng.chance(900);
-        if let (Some((_, peer)), true) = (self.peers.get_mut(&(key / 2)), arrives) {
+        if let (Some((_, peer)), true) = (self.peers.get_mut(&pair_key(key)), arrives) {
             if peer.receive(number) {
                 oracle.coverage.peer_received += 1;
                 oracle.recovery.note(pair, false);
@@ -295,7 +313,9 @@ impl Workload for SaTraffic {
     }
 
     fn groups(&self) -> Vec<Vec<usize>> {
-        (0..self.sas.families()).map(|family| self.sas.family(family)).collect()
+        (0..self.sas.families())
+            .map(|family| self.sas.family(family))
+            .collect()
     }
 
     fn bytes(&self) -> usize {
@@ -303,7 +323,10 @@ impl Workload for SaTraffic {
     }
 
     fn start(&mut self, unit: usize) -> Vec<Arc<dyn CheckpointClient>> {
-        let config = SadConfig { seed: Some(self.rng.next_u64()), ..self.config.clone() };
+        let config = SadConfig {
+            seed: Some(self.rng.next_u64()),
+            ..self.config.clone()
+        };
         let sad = match Sad::new(config) {
             Ok(sad) => sad,
             Err(error) => unreachable!("the settings are in range: {error}"),
@@ -393,7 +416,10 @@ fn delivered(
     at: &Traffic<'_>,
 ) {
     let record = sa.record();
-    let rules = Rules { policy: record.policy, isolated: record.isolated };
+    let rules = Rules {
+        policy: record.policy,
+        isolated: record.isolated,
+    };
     oracle.delivered((key_of(record), number), rules, (at.unit, at.now, exposed));
     oracle.recovery.note(pair, true);
 }

@@ -45,7 +45,13 @@ struct Habits {
 
 impl Wire {
     pub(super) fn new(rng: &mut Rng) -> Self {
-        let mut rare = |often| if rng.chance(500) { rng.range(0..=often) } else { 0 };
+        let mut rare = |often| {
+            if rng.chance(500) {
+                rng.range(0..=often)
+            } else {
+                0
+            }
+        };
         let (lost, twice, late) = (rare(200), rare(100), rare(50));
         let habits = Habits {
             lost,
@@ -65,7 +71,13 @@ impl Wire {
 
     /// Faults are over.
     pub(super) fn calm_down(&mut self) {
-        self.habits = Habits { lost: 0, twice: 0, both: 0, late: 0, delay_us: 1_000 };
+        self.habits = Habits {
+            lost: 0,
+            twice: 0,
+            both: 0,
+            late: 0,
+            delay_us: 1_000,
+        };
     }
 
     /// A unit sends from the virtual address, and switches learn where it is.
@@ -82,7 +94,8 @@ impl Wire {
         }
         let both = rng.chance(self.habits.both);
         self.copies += u64::from(both);
-        for unit in (0..2).filter(|unit| both || *unit == self.route) {
+        let route = self.route;
+        for unit in (0..2).filter(|unit| both || *unit == route) {
             for _ in 0..1 + u32::from(rng.chance(self.habits.twice)) {
                 let delay = if rng.chance(self.habits.late) {
                     rng.millis(100..=10_000)
@@ -95,11 +108,22 @@ impl Wire {
     }
 
     /// A packet is on its way to a unit. Of too many the first is lost.
-    pub(super) fn put(&mut self, unit: usize, (register, key, number): (usize, u64, u64), due: Time) {
+    pub(super) fn put(
+        &mut self,
+        unit: usize,
+        (register, key, number): (usize, u64, u64),
+        due: Time,
+    ) {
         self.serial += 1;
         let serial = self.serial;
         let flight = &mut self.flight[unit];
-        flight.push(Reverse(Packet { due, serial, register, key, number }));
+        flight.push(Reverse(Packet {
+            due,
+            serial,
+            register,
+            key,
+            number,
+        }));
         if flight.len() > LIMIT {
             flight.pop();
         }

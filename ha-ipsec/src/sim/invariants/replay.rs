@@ -41,7 +41,9 @@ impl Invariant for NoReplayAccepted {
         let mut oracle = locked(&self.0);
         for (index, unit) in world.units().iter().enumerate() {
             if let Some(stand) = unit.activated() {
-                oracle.tenures.begin(index, unit.epoch(), unit.before(), stand);
+                oracle
+                    .tenures
+                    .begin(index, unit.epoch(), unit.before(), stand);
             }
         }
         oracle.broken_replay.take().map_or(Ok(()), Err)
@@ -74,7 +76,11 @@ impl Excuse {
 }
 
 /// Whether a packet may have been exposed.
-pub(crate) fn judge_exposure(packet: &Packet, by: &Delivery, synced: bool) -> Result<(), Violation> {
+pub(crate) fn judge_exposure(
+    packet: &Packet,
+    by: &Delivery,
+    synced: bool,
+) -> Result<(), Violation> {
     let expected = match packet.rules.isolated {
         _ if !by.exposed => return Ok(()),
         Isolated::Freeze => "an SA that is to freeze exposes nothing",
@@ -126,8 +132,16 @@ fn violation(packet: &Packet, both: [&Delivery; 2], tenures: &Tenures) -> Violat
     let Packet { key, number, rules } = packet;
     let expected = format!("number {number} under key {key} is delivered once ({rules:?})");
     let [first, again] = both.map(|delivery| {
-        let Delivery { unit, at, tenure, exposed } = delivery;
-        format!("by unit {unit} in {} at {at} (exposed: {exposed})", tenures.name(*tenure))
+        let Delivery {
+            unit,
+            at,
+            tenure,
+            exposed,
+        } = delivery;
+        format!(
+            "by unit {unit} in {} at {at} (exposed: {exposed})",
+            tenures.name(*tenure)
+        )
     });
     let found = format!("it was delivered {first}, and again {again}");
     Violation::new(NAME, expected, found)

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use ha_core::sim::{Invariant, Violation, World};
 
-use crate::sim::oracle::{Oracle, Use};
 use crate::sim::locked;
+use crate::sim::oracle::{Oracle, Use};
 
 /// P1, no sequence reuse.
 pub(crate) struct NoSequenceReuse(pub(crate) Arc<Mutex<Oracle>>);
