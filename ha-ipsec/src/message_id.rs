@@ -20,7 +20,7 @@ mod codec;
 mod window;
 
 pub use codec::CodecError;
-pub(crate) use codec::{Reader, put};
+pub(crate) use codec::{Reader, put, put_optional};
 
 use crate::rfc6311::SyncSupport;
 use window::{Place, ReceiveWindow, SendWindow};
@@ -226,7 +226,7 @@ impl MessageIds {
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.send.encode(out);
         self.receive.encode(out);
-        put(out, self.last_sync.map_or(0, |m1| u64::from(m1) + 1));
+        put_optional(out, self.last_sync);
     }
 
     /// An upper bound of the encoded length in bytes.
@@ -240,15 +240,12 @@ impl MessageIds {
         let mut reader = Reader::new(bytes);
         let send = SendWindow::decode(&mut reader)?;
         let receive = ReceiveWindow::decode(&mut reader)?;
-        let last_sync = reader.u64("last synchronization")?.checked_sub(1);
+        let last_sync = reader.optional_u32("last synchronization")?;
         reader.finish()?;
-        let last_sync = last_sync.map(u32::try_from).transpose();
         Ok(Self {
             send,
             receive,
-            last_sync: last_sync.map_err(|_| CodecError::NotCanonical {
-                field: "last synchronization",
-            })?,
+            last_sync,
         })
     }
 }

@@ -241,7 +241,7 @@ impl Counters {
             State::Vacant => return false,
             State::Dormant(raw) => {
                 write(sink, slot, &key, None, |out| {
-                    out.extend_from_slice(raw.bytes())
+                    out.extend_from_slice(raw.bytes());
                 });
                 return true;
             }
@@ -254,7 +254,7 @@ impl Counters {
         control.hear(contests);
         let renewed = control.renew(now, &sizes, closing);
         write(sink, slot, &key, Some(renewed.receipt), |out| {
-            renewed.value.encode(out)
+            renewed.value.encode(out);
         });
         let receipt = Receipt {
             slot: Slot::new(slot),
@@ -310,7 +310,7 @@ impl Control {
 
     fn renew(&mut self, now: Time, sizes: &Sizes, closing: bool) -> Renewed {
         self.exposed = true;
-        self.sent_kib = self.live.bytes().kib();
+        self.sent_kib = self.live.bytes().told();
         let kib = self.sent_kib;
         match (&self.live, &mut self.sizer) {
             (Live::Inbound(live), Sizer::Inbound(sizer)) => {

@@ -123,24 +123,50 @@ impl Live {
 
 /// Bytes that passed through an SA.
 #[derive(Debug)]
-pub(crate) struct Charged(AtomicU64);
+pub(crate) struct Charged {
+    bytes: AtomicU64,
+    /// The sum at which the standby is to be told.
+    tell_at: AtomicU64,
+}
+
+/// The most bytes of an SA, but for those under way, that the standby does not know of: they are
+/// not charged to the lifetime after a takeover.
+const TELL_EVERY: u64 = 1 << 20;
 
 impl Charged {
     /// From what the former active unit reported.
     pub(crate) fn from_kib(kib: u64) -> Self {
-        Self(AtomicU64::new(kib.saturating_mul(1024)))
+        let bytes = kib.saturating_mul(1024);
+        Self {
+            bytes: AtomicU64::new(bytes),
+            tell_at: AtomicU64::new(bytes.saturating_add(TELL_EVERY)),
+        }
     }
 
-    /// Adds; returns the sum.
+    /// Adds; returns the sum, and whether the standby is to be told now.
     #[inline]
-    pub(crate) fn add(&self, bytes: u64) -> u64 {
-        self.0
-            .fetch_add(bytes, Ordering::Relaxed)
-            .wrapping_add(bytes)
+    fn add(&self, bytes: u64) -> (u64, bool) {
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let sum = before.wrapping_add(bytes);
+        let tell = sum >= self.tell_at.load(Ordering::Relaxed) && self.is_first();
+        (sum, tell)
+    }
+
+    #[cold]
+    fn is_first(&self) -> bool {
+        self.tell_at.swap(u64::MAX, Ordering::Relaxed) != u64::MAX
+    }
+
+    /// The standby is told now: KiB, rounded up.
+    pub(crate) fn told(&self) -> u64 {
+        let bytes = self.bytes();
+        let next = bytes.saturating_add(TELL_EVERY);
+        self.tell_at.store(next, Ordering::Relaxed);
+        bytes.div_ceil(1024)
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Rounded up, as lifetimes are charged.
@@ -172,6 +198,16 @@ impl OutboundLive {
             }
             Err(refused) => Err(self.refused(refused)),
         }
+    }
+
+    /// Adds to the bytes; returns the sum.
+    #[inline]
+    pub(crate) fn charge(&self, bytes: u64) -> u64 {
+        let (sum, tell) = self.charged.add(bytes);
+        if tell {
+            self.core.dirty.mark(self.slot);
+        }
+        sum
     }
 
     #[inline]
@@ -218,6 +254,16 @@ impl InboundLive {
         let accept = self.window.accept(number, &self.core.gate);
         self.note(&accept);
         accept
+    }
+
+    /// Adds to the bytes; returns the sum.
+    #[inline]
+    pub(crate) fn charge(&self, bytes: u64) -> u64 {
+        let (sum, tell) = self.charged.add(bytes);
+        if tell {
+            self.core.dirty.mark(self.slot);
+        }
+        sum
     }
 
     pub(crate) fn retry(&self, pending: &Pending) -> Accept {

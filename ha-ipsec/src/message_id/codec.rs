@@ -47,6 +47,11 @@ pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// Appends a number that may be missing.
+pub(crate) fn put_optional(out: &mut Vec<u8>, value: Option<u32>) {
+    put(out, value.map_or(0, |value| u64::from(value) + 1));
+}
+
 /// Reads what [`put`] wrote.
 #[derive(Debug)]
 pub(crate) struct Reader<'a>(&'a [u8]);
@@ -79,6 +84,18 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn u32(&mut self, field: &'static str) -> Result<u32, CodecError> {
         u32::try_from(self.u64(field)?).map_err(|_| CodecError::NotCanonical { field })
+    }
+
+    /// A number plus one, or 0 for `None`, as [`put_optional`] writes it.
+    pub(crate) fn optional_u32(&mut self, field: &'static str) -> Result<Option<u32>, CodecError> {
+        let number = self.u64(field)?.checked_sub(1).map(u32::try_from);
+        number
+            .transpose()
+            .map_err(|_| CodecError::NotCanonical { field })
+    }
+
+    pub(crate) fn u16(&mut self, field: &'static str) -> Result<u16, CodecError> {
+        u16::try_from(self.u64(field)?).map_err(|_| CodecError::NotCanonical { field })
     }
 
     pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, CodecError> {

@@ -10,6 +10,7 @@ use super::{
 use crate::dpd::DpdConfig;
 use crate::id::IkeId;
 use crate::lifetime::Lifetime;
+use crate::rfc6311::SyncSupport;
 
 /// An IKE SA: what does not change with each exchange; see [`IkeProgress`](super::IkeProgress) for
 /// what does.
@@ -85,7 +86,8 @@ pub struct IkeSa {
 }
 
 impl IkeSa {
-    /// An SA in the first state of its version, with no keys and no algorithms.
+    /// An SA in the first state of its version, with no keys and no algorithms, and with
+    /// the default dead peer detection of the version.
     pub fn new(
         id: IkeId,
         version: IkeVersion,
@@ -93,9 +95,15 @@ impl IkeSa {
         local: SocketAddr,
         remote: SocketAddr,
     ) -> Self {
-        let (state, keys) = match version {
-            IkeVersion::V1 => (IkeState::MmNoState, IkeKeys::V1(IkeV1Keys::default())),
-            IkeVersion::V2 => (IkeState::InNegotiation, IkeKeys::V2(IkeV2Keys::default())),
+        let (state, keys, dpd) = match version {
+            IkeVersion::V1 => {
+                let keys = IkeKeys::V1(IkeV1Keys::default());
+                (IkeState::MmNoState, keys, DpdConfig::IKEV1)
+            }
+            IkeVersion::V2 => {
+                let keys = IkeKeys::V2(IkeV2Keys::default());
+                (IkeState::InNegotiation, keys, DpdConfig::IKEV2)
+            }
         };
         Self {
             id,
@@ -121,7 +129,7 @@ impl IkeSa {
             created_unix_s: 0,
             reauthenticate_unix_s: None,
             idle_timeout_s: None,
-            dpd: DpdConfig::default(),
+            dpd,
             sync_support: SyncSupport::default(),
             extensions: Extensions::default(),
             ha_stamp: 0,
@@ -279,15 +287,6 @@ pub struct NatDetection {
     pub local: bool,
     /// The peer.
     pub remote: bool,
-}
-
-/// What of RFC 6311 was asserted by both sides in IKE_AUTH (§4).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct SyncSupport {
-    /// IKEV2_MESSAGE_ID_SYNC_SUPPORTED.
-    pub message_ids: bool,
-    /// IPSEC_REPLAY_COUNTER_SYNC_SUPPORTED.
-    pub replay_counters: bool,
 }
 
 /// Extensions that both sides of an IKE SA support, as a set of bits. Bits unknown here are kept.

@@ -20,6 +20,9 @@ use crate::replay::{InboundPolicy, Isolated, WindowSize};
 pub struct IpsecSa {
     /// SPI, destination and protocol.
     pub id: SaId,
+    /// Names this use of the id, so that counters of an earlier SA with the same SPI never meet the
+    /// keys of this one. The database assigns it at insertion; 0 before.
+    pub instance: u64,
     /// Whether this gateway receives or sends on the SA.
     pub direction: Direction,
     /// Where the packets come from: the peer for an inbound SA. Of the family of the destination.
@@ -53,10 +56,9 @@ pub struct IpsecSa {
     /// What a unit accepts while no standby can be reached.
     pub isolated: Isolated,
     /// The autonomy budget J, in sequence numbers: how many an isolated unit may use beyond the
-    /// last acknowledged reservation. 1..=[`MAX_BUDGET`]; the same on both units.
+    /// last acknowledged reservation. 1..=[`MAX_BUDGET`](crate::sequence::MAX_BUDGET);
+    /// the same on both units.
     pub budget: u64,
-    /// Cisco's `replay-interval` for this direction, in packets: how far the standby may lag.
-    pub replay_interval: u32,
     /// UDP encapsulation (RFC 3948).
     pub nat_t: Option<Box<NatT>>,
     /// The VRF of the outer packets; 0 is the global one.
@@ -88,12 +90,13 @@ pub struct IpsecSa {
 impl IpsecSa {
     /// An SA with the defaults: no selectors, no algorithms, 32-bit numbers, a window of 64
     /// packets or what [`WindowSize`] has as its default, strict, continuing when isolated,
-    /// [`DEFAULT_BUDGET`], Cisco's replay interval for the direction, no lifetime.
+    /// [`DEFAULT_BUDGET`], no lifetime.
     ///
     /// An ESP SA still needs `encryption` and `keys`.
     pub fn new(id: SaId, direction: Direction, source: IpAddr, mode: Mode) -> Self {
         Self {
             id,
+            instance: 0,
             direction,
             source,
             mode,
@@ -111,7 +114,6 @@ impl IpsecSa {
             policy: InboundPolicy::default(),
             isolated: Isolated::default(),
             budget: DEFAULT_BUDGET,
-            replay_interval: direction.default_replay_interval(),
             nat_t: None,
             vrf: 0,
             interface_id: 0,
@@ -145,11 +147,9 @@ impl IpsecSa {
     }
 }
 
-/// The autonomy budget of a new SA, in sequence numbers: about ten seconds at 100 000 packets/s.
-pub const DEFAULT_BUDGET: u64 = 1 << 20;
-/// The largest autonomy budget: twice of it, and what is skipped beside it, stays far below 2^31,
-/// so that a receiver's inference of the high half of an ESN holds (RFC 4303 appendix A2.2).
-pub const MAX_BUDGET: u64 = 1 << 28;
+/// The autonomy budget of a new SA, in sequence numbers: about three minutes at 100 000 packets/s,
+/// for 1/256 of a 32-bit number space at each takeover.
+pub const DEFAULT_BUDGET: u64 = 1 << 24;
 /// How many selectors an SA may have on each side.
 pub const MAX_SELECTORS: usize = 128;
 
@@ -164,19 +164,6 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Cisco's default of `replay-interval inbound`, in packets (SSO).
-    pub const DEFAULT_INTERVAL_INBOUND: u32 = 1_000;
-    /// Cisco's default of `replay-interval outbound`, in packets (SSO).
-    pub const DEFAULT_INTERVAL_OUTBOUND: u32 = 100_000;
-
-    /// Cisco's default of `crypto map NAME redundancy replay-interval`, in packets (SSO).
-    pub const fn default_replay_interval(self) -> u32 {
-        match self {
-            Self::Inbound => Self::DEFAULT_INTERVAL_INBOUND,
-            Self::Outbound => Self::DEFAULT_INTERVAL_OUTBOUND,
-        }
-    }
-
     /// The other direction.
     pub const fn reversed(self) -> Self {
         match self {

@@ -107,7 +107,7 @@ impl Ring {
 
     /// Forgets all blocks but one: a planted fault.
     #[cfg(any(test, feature = "planted"))]
-    pub(super) fn forget_but(&mut self, block: u64) {
+    pub(super) fn forget_but(&self, block: u64) {
         let keep = self.slot(block);
         for (slot, place) in self.words.iter().enumerate() {
             if slot != keep {

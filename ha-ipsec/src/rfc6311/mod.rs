@@ -11,7 +11,7 @@
 //! 1. [`MessageIds::take_over`](crate::message_id::MessageIds::take_over) says whether the exchange
 //!    is needed. It need not run at once: RFC 6311 §7: "the standby member can choose to initiate
 //!    the exchange in a "lazy" fashion: only when it has to send or expects to receive traffic from
-//!    each peer". [`spread`](crate::lifetime::spread) gives each SA its own moment.
+//!    each peer". [`SpreadKey`](crate::lifetime::SpreadKey) gives each SA its own moment.
 //! 2. [`Synchronizer::begin`] moves the message ids beyond all that may have been used. Replicate
 //!    them, and only when that is acknowledged
 //! 3. send what [`Synchronizer::poll_transmit`] yields, in an `INFORMATIONAL` request protected with

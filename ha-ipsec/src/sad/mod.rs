@@ -257,6 +257,11 @@ impl Sad {
         ]
     }
 
+    /// The settings.
+    pub fn config(&self) -> &SadConfig {
+        &self.inner.config
+    }
+
     /// Begins a change of SAs.
     pub fn change(&self) -> Change {
         Change::new(self.clone())

@@ -96,7 +96,7 @@ impl OutboundSa {
     /// Charges bytes to the lifetime; packets are charged by their numbers, jumps included.
     #[inline]
     pub fn charge(&self, bytes: u64) -> Charge {
-        let bytes = self.live.charged.add(bytes);
+        let bytes = self.live.charge(bytes);
         let verdict = self.bounds.verdict(bytes, self.live.counter.handed_out());
         if verdict != Charge::Ok {
             self.alert();
@@ -167,7 +167,7 @@ impl InboundSa {
     /// Charges bytes to the lifetime; packets are charged by the highest number.
     #[inline]
     pub fn charge(&self, bytes: u64) -> Charge {
-        let bytes = self.live.charged.add(bytes);
+        let bytes = self.live.charge(bytes);
         let verdict = self.bounds.verdict(bytes, self.live.window.top());
         if verdict != Charge::Ok {
             self.alert();

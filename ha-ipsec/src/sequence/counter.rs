@@ -368,7 +368,9 @@ impl OutboundCounter {
         } else {
             NEVER
         };
-        self.low_water.store(low_water, Ordering::Relaxed);
+        // A store would do. But loom 0.7 holds it for possible that a store comes between the two
+        // halves of an exchange.
+        self.low_water.swap(low_water, Ordering::Relaxed);
     }
 
     fn is_unbounded(&self) -> bool {

@@ -175,7 +175,6 @@ fn loom_no_range_from_a_zone_that_is_skipped() {
         let jump = counter.propose(1).reserved;
         counter.acknowledge(jump);
         let all = join(senders);
-        assert_eq!(jump, 4);
         assert!(all.windows(2).all(|two| two[0] < two[1]), "{all:?}");
         assert!(all.iter().all(|number| *number != 3), "{all:?}");
     });

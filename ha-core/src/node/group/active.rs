@@ -230,7 +230,7 @@ impl Group {
     }
 
     /// Opens or closes the tables and the data paths.
-    pub(super) fn set_writable(&mut self, on: bool) {
+    pub(super) fn set_writable(&self, on: bool) {
         let was = self.shared.is_writable();
         self.shared.set_writable(on);
         if was != on {
