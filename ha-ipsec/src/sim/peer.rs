@@ -11,6 +11,9 @@ pub(super) struct Peer {
     esn: bool,
     /// The last number it sent.
     sent: u64,
+    /// Long gaps that it may still leave: with more, none received in between, the high half of a
+    /// number cannot be inferred any more.
+    leaps: u8,
     /// Numbers that it sent: an attacker may send any again.
     log: Vec<u64>,
     /// The highest number it accepted, and those below it.
@@ -23,6 +26,7 @@ impl Peer {
         Self {
             esn,
             sent: 0,
+            leaps: 2,
             log: Vec::new(),
             top: 0,
             seen: BTreeSet::new(),
@@ -35,13 +39,7 @@ impl Peer {
         let mut numbers = Vec::new();
         let burst = if calm { 60 } else { rng.range(1..=burst) };
         for _ in 0..burst {
-            let skipped = match rng.below(1000) {
-                _ if calm => 0,
-                0..2 if self.esn => rng.range(1..=1 << 29),
-                0..2 => rng.range(1..=1 << 20),
-                2..40 => rng.range(1..=300),
-                _ => 0,
-            };
+            let skipped = if calm { 0 } else { self.skip(rng) };
             let next = self.sent + 1 + skipped;
             if !self.esn && next > u64::from(u32::MAX) {
                 break;
@@ -51,6 +49,17 @@ impl Peer {
         }
         self.log.extend_from_slice(&numbers);
         numbers
+    }
+
+    fn skip(&mut self, rng: &mut Rng) -> u64 {
+        match rng.below(1000) {
+            0..2 if self.leaps > 0 => {
+                self.leaps -= 1;
+                rng.range(1..=1 << 29)
+            }
+            2..40 => rng.range(1..=300),
+            _ => 0,
+        }
     }
 
     /// Packets that an attacker has recorded: recent ones more often.

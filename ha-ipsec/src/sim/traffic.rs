@@ -34,6 +34,8 @@ pub(super) struct SaTraffic {
     /// Registers whose rekey the database of a unit asked for.
     rekeys: [Vec<usize>; 2],
     interval: Duration,
+    /// How many of the writes that are due are made; per mille. With fewer, SAs live longer.
+    churn: u64,
     /// Packets of a usual burst that is sent.
     burst: u64,
 }
@@ -63,6 +65,7 @@ impl SaTraffic {
             wire: Wire::new(&mut rng),
             rekeys: Default::default(),
             interval: rng.millis(5..=40),
+            churn: rng.pick(&[3, 20, 100, 500]).unwrap_or(100),
             burst: rng.pick(&[1, 4, 40]).unwrap_or(4),
             rng,
         }
@@ -174,7 +177,11 @@ impl SaTraffic {
         let calm = at.calm;
         for (nth, (key, (pair, peer))) in self.peers.iter_mut().rev().enumerate() {
             // Of old SAs, of which one unit may still know, some packets come.
-            let lively = if nth < 24 { 300 } else { 20 };
+            let lively = match nth {
+                0..24 => 300,
+                _ if calm => 200,
+                _ => 20,
+            };
             if !Rng::new(chosen ^ key).chance(lively) {
                 continue;
             }
@@ -348,8 +355,10 @@ impl Workload for SaTraffic {
     }
 
     fn step(&mut self, at: &mut Writing<'_>) {
-        for _ in 0..at.writes.min(40) {
-            self.write(at);
+        for _ in 0..at.writes.min(100) {
+            if at.rng.chance(self.churn) {
+                self.write(at);
+            }
         }
     }
 
@@ -444,4 +453,4 @@ fn count_refusal(oracle: &mut Oracle, refused: Refused) {
 }
 
 /// Most generations of a pair of SAs whose peers are remembered.
-const PEERS_PER_PAIR: usize = 40;
+const PEERS_PER_PAIR: usize = 20;
