@@ -13,7 +13,7 @@ use super::locked;
 use super::oracle::{Oracle, Rules, Use};
 use super::peer::Peer;
 use super::planted::Planted;
-use super::sas::{Sas, inbound_key, key_of, pair_key};
+use super::sas::{Sas, inbound_id, inbound_key, key_of, pair_key};
 use super::wire::{Packet, Wire};
 use crate::replay::{Accept, Replay};
 use crate::sad::{InboundSa, OutboundSa, Sad, SadConfig, SadEvent};
@@ -162,10 +162,20 @@ impl SaTraffic {
     fn meet(&mut self, pair: usize, op: Op) {
         let peer = Peer::new(self.sas.is_esn(pair));
         self.peers.insert(inbound_key(op, pair), (pair, peer));
+        let id = inbound_id(pair);
+        let held = self
+            .gateways
+            .iter()
+            .flatten()
+            .filter_map(|gateway| gateway.sad.record(&id));
+        let held: Vec<u64> = held.map(|sa| key_of(&sa)).collect();
         let of_pair = self.peers.iter().filter(|(_, (of, _))| *of == pair);
-        let old: Vec<u64> = of_pair.map(|(key, _)| *key).collect();
-        if old.len() > PEERS_PER_PAIR {
-            self.peers.remove(&old[0]);
+        let gone = of_pair
+            .map(|(key, _)| *key)
+            .filter(|key| !held.contains(key));
+        let gone: Vec<u64> = gone.collect();
+        if gone.len() > PEERS_PER_PAIR {
+            self.peers.remove(&gone[0]);
         }
     }
 }
@@ -452,5 +462,5 @@ fn count_refusal(oracle: &mut Oracle, refused: Refused) {
     } += 1;
 }
 
-/// Most generations of a pair of SAs whose peers are remembered.
-const PEERS_PER_PAIR: usize = 20;
+/// Most SAs that a pair had before, and whose peers are remembered.
+const PEERS_PER_PAIR: usize = 8;
