@@ -277,6 +277,11 @@ impl Counters {
 
     /// How far reservations and ceilings are ahead: what moves until the next one is acknowledged,
     /// even if the standby has just been lost and nobody knows yet.
+    ///
+    /// Ceilings cover a part of the detection time only. The numbers below one are lost at a
+    /// takeover, unless they pass by during the outage, and that lasts for a detection: the rest is
+    /// room for the error of the measured rate. What comes above the ceiling until the loss is noticed
+    /// waits.
     pub(super) fn sizes(&self, latency: Duration) -> Sizes {
         let config = &self.config;
         let wait = config.detection + config.flush_interval;
@@ -289,7 +294,7 @@ impl Counters {
             },
             ceiling: CeilingConfig {
                 max: config.replay_interval_inbound,
-                flush_interval: config.flush_interval,
+                flush_interval: config.flush_interval + config.detection * 5 / 8,
                 idle: config.quiet,
                 ..CeilingConfig::default()
             },
