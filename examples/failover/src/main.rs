@@ -103,7 +103,7 @@ fn conclude(options: &Options, report: &Report) -> ExitCode {
     }
 }
 
-/// Takes out the options that are not for everybody.
+/// Takes out the options that concern the units and not the world around them; see the README.
 fn extra(words: &mut Vec<String>) -> Result<Extra, String> {
     let plant = value(words, "--plant")?;
     let keepalive: Option<String> = value(words, "--keepalive")?;
