@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     match Options::parse(words.into_iter()) {
         Ok(Some(options)) => be_laboratory(&options, &extra),
         Ok(None) => {
-            say(HELP);
+            say(&format!("{HELP}{UNIT_HELP}"));
             ExitCode::SUCCESS
         }
         Err(error) => fail(error),
@@ -140,6 +140,13 @@ fn value<T: FromStr<Err: Display>>(
         .map(Some)
         .map_err(|cause| format!("`{text}` is no value for {name}: {cause}"))
 }
+
+const UNIT_HELP: &str = "
+Of the units:
+    --keepalive K   fast: a failure is found within 160 ms, default: 800 ms
+    --logs FOLDER   keeps what they log
+    --plant P       reuse or no-window: lets them break a promise, to show that it is found
+";
 
 fn fail(error: impl Display) -> ExitCode {
     // Not `eprintln`, which panics when standard error is closed.
