@@ -33,6 +33,8 @@ pub(crate) struct CountersConfig {
     pub(crate) replay_interval_outbound: u64,
     /// Most packets that a ceiling is ahead.
     pub(crate) replay_interval_inbound: u64,
+    #[cfg(any(test, feature = "planted"))]
+    pub(crate) planted: super::Planted,
 }
 
 /// The table of counters; the node sees it as a checkpoint client.
@@ -91,10 +93,13 @@ impl Latency {
 
 impl Counters {
     pub(crate) fn new(config: CountersConfig, descriptor: ClientDescriptor) -> Arc<Self> {
+        let core = Core::new();
+        #[cfg(any(test, feature = "planted"))]
+        let core = core.plant(config.planted);
         Arc::new(Self {
             descriptor,
             config,
-            core: Arc::new(Core::new()),
+            core: Arc::new(core),
             shared: OnceLock::new(),
             rows: Mutex::new(Rows::default()),
             on_drop: OnceLock::new(),

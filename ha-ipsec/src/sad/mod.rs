@@ -112,6 +112,10 @@ pub struct SadConfig {
     /// Where the numbers of instances begin; `None` for a random place. Only tests and simulations
     /// want to know it.
     pub seed: Option<u64>,
+    /// Protections to leave out, to prove that the simulator finds that.
+    #[cfg(any(test, feature = "planted"))]
+    #[doc(hidden)]
+    pub planted: crate::counters::Planted,
 }
 
 impl Default for SadConfig {
@@ -128,6 +132,8 @@ impl Default for SadConfig {
             unit: UnitId::new(0),
             spreading: Spreading::default(),
             seed: None,
+            #[cfg(any(test, feature = "planted"))]
+            planted: crate::counters::Planted::default(),
         }
     }
 }
@@ -370,6 +376,8 @@ fn counters_config(config: &SadConfig, id: ClientId) -> CountersConfig {
         quiet: config.quiet,
         replay_interval_outbound: config.replay_interval_outbound,
         replay_interval_inbound: config.replay_interval_inbound,
+        #[cfg(any(test, feature = "planted"))]
+        planted: config.planted,
     }
 }
 
