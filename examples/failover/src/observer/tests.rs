@@ -359,3 +359,18 @@ fn memory_between_failures_is_bounded() {
     assert_eq!(run.observer.progress().delivered, [60_000; 2]);
     assert!(most <= 2 * 3001, "{most}");
 }
+
+#[test]
+fn traffic_is_back_when_nine_in_ten_arrive() {
+    // After the outage first every `n`-th packet is lost, until 3300.
+    let takeover = |n: u64| {
+        let report = Run::new().play(|direction, ms, sa| match clean(direction, ms, sa) {
+            Fate::Through(B) if ms < 3300 && ms % n == 0 => Fate::LostAt(B),
+            fate => fate,
+        });
+        report.takeover_ms
+    };
+    assert!(takeover(10).is_some_and(|ms| ms <= 301.0));
+    // Of 40 packets 4 may be lost, so it is back once the last four of these are within it.
+    assert!(takeover(5).is_some_and(|ms| ms > 750.0));
+}
