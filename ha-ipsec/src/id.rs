@@ -3,6 +3,8 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use ha_core::checkpoint::{DecodeError, Record};
+
 /// The IP protocol of an SA, with its number at IANA.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 #[repr(u8)]
@@ -76,5 +78,65 @@ pub struct IkeId {
 impl fmt::Display for IkeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "IKE {:016x}_i {:016x}_r", self.initiator, self.responder)
+    }
+}
+
+/// SPI, protocol, and 4 or 16 bytes of address.
+impl Record for SaId {
+    fn encode(&self, _version: u16, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.spi.to_be_bytes());
+        out.push(self.protocol.number());
+        match self.destination {
+            IpAddr::V4(address) => out.extend_from_slice(&address.octets()),
+            IpAddr::V6(address) => out.extend_from_slice(&address.octets()),
+        }
+    }
+
+    fn decode(_version: u16, bytes: &[u8]) -> Result<Self, DecodeError> {
+        let length =
+            || DecodeError::Invalid(format!("{} bytes where 9 or 21 are due", bytes.len()));
+        let (spi, rest) = bytes.split_first_chunk().ok_or_else(length)?;
+        let (number, address) = rest.split_first().ok_or_else(length)?;
+        let protocol = Protocol::from_number(*number)
+            .ok_or_else(|| DecodeError::Invalid(format!("{number} is not an IPsec protocol")))?;
+        let destination = match address.len() {
+            4 => <[u8; 4]>::try_from(address).map(IpAddr::from),
+            _ => <[u8; 16]>::try_from(address).map(IpAddr::from),
+        };
+        Ok(Self {
+            spi: u32::from_be_bytes(*spi),
+            destination: destination.map_err(|_| length())?,
+            protocol,
+        })
+    }
+
+    fn encoded_len_bound(&self) -> Option<usize> {
+        Some(21)
+    }
+}
+
+/// Both SPIs, the initiator's first.
+impl Record for IkeId {
+    fn encode(&self, _version: u16, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.initiator.to_be_bytes());
+        out.extend_from_slice(&self.responder.to_be_bytes());
+    }
+
+    fn decode(_version: u16, bytes: &[u8]) -> Result<Self, DecodeError> {
+        let halves = bytes.split_first_chunk().zip(bytes.last_chunk());
+        match halves {
+            Some(((initiator, rest), responder)) if rest.len() == 8 => Ok(Self {
+                initiator: u64::from_be_bytes(*initiator),
+                responder: u64::from_be_bytes(*responder),
+            }),
+            _ => Err(DecodeError::Length {
+                expected: 16,
+                got: bytes.len(),
+            }),
+        }
+    }
+
+    fn encoded_len_bound(&self) -> Option<usize> {
+        Some(16)
     }
 }

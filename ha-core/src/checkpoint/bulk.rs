@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::columns::Receipt;
 use super::members::{Budget, Members};
 use crate::id::Slot;
 use crate::wire::pb;
@@ -30,6 +31,7 @@ struct Chunk {
     from: u32,
     to: u32,
     bytes: usize,
+    receipts: Vec<Receipt>,
 }
 
 /// How much one chunk of a bulk sync holds: a quarter of the window, so that the standby applies one
@@ -115,6 +117,7 @@ impl Bulk {
         let to = if done { Slot::LIMIT } else { next };
         member.ledger.end_chunk(to);
         let bytes = member.builder.bytes();
+        let receipts = member.builder.take_receipts();
         let chunk = pb::BulkChunk {
             bulk: self.id,
             number: self.next,
@@ -131,6 +134,7 @@ impl Bulk {
             from,
             to,
             bytes,
+            receipts,
         });
         self.in_flight_bytes += bytes;
         self.next += 1;
@@ -145,8 +149,11 @@ impl Bulk {
                 break;
             };
             self.in_flight_bytes -= chunk.bytes;
-            let ledger = &mut members.at_mut(self.clients[chunk.place]).ledger;
-            ledger.announce_range(chunk.from, chunk.to);
+            let member = members.at_mut(self.clients[chunk.place]);
+            member.ledger.announce_range(chunk.from, chunk.to);
+            if !chunk.receipts.is_empty() {
+                member.client.acknowledged(&chunk.receipts);
+            }
         }
     }
 

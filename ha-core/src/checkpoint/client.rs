@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::any::Any;
 use std::sync::Arc;
 
-use super::columns::{Changes, EntrySink};
+use super::columns::{Changes, EntrySink, Receipt};
 use super::shared::Shared;
 use crate::id::{ClientId, Slot};
 use crate::sync::DirtySet;
@@ -86,6 +86,18 @@ pub trait CheckpointClient: Send + Sync + 'static {
         false
     }
 
+    /// The standby has applied entries for which a [receipt](super::EntryWriter::receipt) was asked
+    /// for, in the order in which they were sent.
+    fn acknowledged(&self, receipts: &[Receipt]) {
+        let _ = receipts;
+    }
+
+    /// Something about the role of this unit, or about its standby, changed. Called in order, on
+    /// the node's thread.
+    fn notice(&self, notice: Notice) {
+        let _ = notice;
+    }
+
     /// Called once, when the client is registered with a group.
     fn attach(&self, shared: &Arc<Shared>) {
         let _ = shared;
@@ -94,6 +106,32 @@ pub trait CheckpointClient: Send + Sync + 'static {
 
 /// What [`CheckpointClient::stage`] hands to [`CheckpointClient::apply`].
 pub type Staged = Box<dyn Any + Send>;
+
+/// What a client with a packet path of its own must know of roles; a table that is only written
+/// while [`Shared::is_writable`] need not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// This unit takes up the active role with the state that it holds. Another unit may go on as
+    /// active beside it, until it hears of this one.
+    TookOver,
+    /// This unit keeps the active role, but another may have been active meanwhile with what it had
+    /// received: it won a contest of two active units, or a handover failed half way.
+    Contested,
+    /// The data path may run: this unit holds the role and has no reason to doubt it.
+    Opened,
+    /// The data path must stop: the role is lost or in doubt, or is being handed over. In the last
+    /// case what is marked dirty from now on is still sent.
+    Closed,
+    /// A standby holds everything, and acknowledges what changes.
+    StandbySynced,
+    /// No standby acknowledges anything until [`Notice::StandbySynced`] comes again: it was lost,
+    /// or is stuck.
+    StandbyLost,
+    /// A standby begins from nothing. If another held state before, this unit cannot know what that
+    /// one did with it: it may have been active without being heard of.
+    StandbyRestarted,
+}
 
 /// What both units know of a client.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 
+use super::flight::Receipts;
 use super::members::{Budget, Member, Members};
 use super::shared::Shared;
 use crate::id::Slot;
@@ -55,6 +56,7 @@ pub(crate) struct Collected {
     pub(crate) sections: Vec<Vec<pb::Section>>,
     pub(crate) slots: Vec<(u16, Slot)>,
     pub(crate) commits: Vec<CommitSender>,
+    pub(crate) receipts: Receipts,
     /// Places of the clients in it.
     pub(crate) touched: Vec<usize>,
     pub(crate) bytes: usize,
@@ -291,6 +293,10 @@ impl Collector {
             self.plans[index].observe(bytes, entries);
             batch.bytes += bytes;
             batch.entries += entries as u64;
+            let receipts = member.builder.take_receipts();
+            if !receipts.is_empty() {
+                batch.receipts.push((place_of(index), receipts));
+            }
             let number = member.number();
             sections.push(member.builder.take(number));
         }
@@ -333,7 +339,7 @@ impl Collected {
     }
 
     fn note(&mut self, index: usize, slots: &[Slot]) {
-        let place = u16::try_from(index).unwrap_or(u16::MAX);
+        let place = place_of(index);
         self.slots.extend(slots.iter().map(|slot| (place, *slot)));
         if !slots.is_empty()
             && self.touched.last() != Some(&index)
@@ -392,7 +398,7 @@ fn flush(
     scratch: &mut Vec<Slot>,
     batch: &mut Collected,
 ) -> bool {
-    let place = u16::try_from(index).unwrap_or(u16::MAX);
+    let place = place_of(index);
     batch.since = batch.since.min(plan.passed);
     loop {
         if member.builder.entries() >= budget.entries || member.builder.bytes() >= budget.bytes {
@@ -425,6 +431,10 @@ fn flush(
             return true;
         }
     }
+}
+
+fn place_of(index: usize) -> u16 {
+    u16::try_from(index).unwrap_or(u16::MAX)
 }
 
 /// Sorts touched slots by place of the client and slot, without duplicates.

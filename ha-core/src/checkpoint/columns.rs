@@ -58,6 +58,11 @@ impl EntrySink<'_> {
         self.version
     }
 
+    /// Whether the entries are only compared with what was sent last: nothing may be renewed for it.
+    pub fn is_audit(&self) -> bool {
+        self.purpose == Purpose::Audit
+    }
+
     /// Whether the batch is full: write no more.
     pub fn is_full(&self) -> bool {
         self.out.entries() >= self.budget_entries || self.out.bytes() >= self.budget_bytes
@@ -131,6 +136,17 @@ impl EntryWriter<'_> {
         self.out.buffers(self.with_key).1
     }
 
+    /// Asks for a [`Receipt`] through
+    /// [`CheckpointClient::acknowledged`](super::CheckpointClient::acknowledged) once the standby
+    /// has applied this entry. If what carries it is lost, none comes.
+    #[inline]
+    pub fn receipt(&mut self, tag: u32, number: u64) {
+        if self.purpose != Purpose::Audit {
+            let slot = self.slot;
+            self.out.receipts.push(Receipt { slot, tag, number });
+        }
+    }
+
     /// Ends the entry.
     #[inline]
     pub fn finish(self) {
@@ -153,15 +169,32 @@ impl EntryWriter<'_> {
     }
 }
 
+/// What a client asked to be told when the standby has applied an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// The entry's slot. It may have been used anew since.
+    pub slot: Slot,
+    /// Tells uses of the slot apart, as the client likes.
+    pub tag: u32,
+    /// What the client will want to know of the entry that was sent.
+    pub number: u64,
+}
+
 /// Columns of one section under construction; reused from batch to batch.
 #[derive(Default)]
 pub(crate) struct SectionBuilder {
     removed: Gaps,
     puts: ColumnBuilder,
     updates: ColumnBuilder,
+    receipts: Vec<Receipt>,
 }
 
 impl SectionBuilder {
+    /// The receipts asked for since the last call.
+    pub(crate) fn take_receipts(&mut self) -> Vec<Receipt> {
+        core::mem::take(&mut self.receipts)
+    }
+
     pub(crate) fn entries(&self) -> usize {
         self.removed.gaps.len() + self.puts.slots.gaps.len() + self.updates.slots.gaps.len()
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::columns::Receipt;
 use crate::id::Slot;
 use crate::sync::CommitSender;
 use crate::time::Time;
@@ -17,6 +18,9 @@ pub(crate) struct Flight {
     last: u64,
 }
 
+/// Place of the client, and what it is told.
+pub(crate) type Receipts = Vec<(u16, Vec<Receipt>)>;
+
 /// One batch in flight: what must be sent again if it gets lost.
 pub(crate) struct InFlight {
     pub(crate) number: u64,
@@ -24,6 +28,8 @@ pub(crate) struct InFlight {
     /// Place of the client, slot.
     pub(crate) slots: Vec<(u16, Slot)>,
     pub(crate) commits: Vec<CommitSender>,
+    /// What clients are to be told when it is acknowledged.
+    pub(crate) receipts: Receipts,
     /// Nothing in it was marked before this time.
     pub(crate) since: Time,
 }

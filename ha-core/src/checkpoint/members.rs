@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::client::{CheckpointClient, ClientDescriptor};
+use super::client::{CheckpointClient, ClientDescriptor, Notice};
 use super::columns::{EntrySink, Purpose, SectionBuilder};
+use super::flight::Receipts;
 use super::ledger::Ledger;
 use crate::id::{ClientId, Slot};
 use crate::wire::pb;
@@ -71,6 +72,20 @@ impl Members {
             member.ledger.clear();
             member.builder = SectionBuilder::default();
             member.audit_at = 0;
+        }
+    }
+
+    /// Tells all clients.
+    pub(crate) fn notice(&self, notice: Notice) {
+        for member in &self.list {
+            member.client.notice(notice);
+        }
+    }
+
+    /// Tells clients what the standby has applied.
+    pub(crate) fn acknowledged(&self, receipts: &Receipts) {
+        for (place, receipts) in receipts {
+            self.at(usize::from(*place)).client.acknowledged(receipts);
         }
     }
 

@@ -13,15 +13,15 @@ mod sender;
 mod shared;
 mod table;
 
-pub use client::{ApplyError, CheckpointClient, ClientDescriptor, FlushPolicy, Staged};
-pub use columns::{Changes, EntrySink, EntryWriter};
+pub use client::{ApplyError, CheckpointClient, ClientDescriptor, FlushPolicy, Notice, Staged};
+pub use columns::{Changes, EntrySink, EntryWriter, Receipt};
 pub use receiver::StreamError;
 pub use record::{DecodeError, Record};
 pub use sender::StreamStats;
 pub use shared::{CommitPolicy, Shared, Transaction, TransactionError};
 pub use table::{
-    BuildError, Staging, StateTable, StateTableBuilder, TableKey, TableValue, WriteBatch,
-    WriteError,
+    BatchPart, BuildError, LockedPart, Staging, StateTable, StateTableBuilder, TableKey,
+    TableValue, WriteBatch, WriteError,
 };
 
 pub(crate) use members::Members;

@@ -1,6 +1,7 @@
 //! How keys and values of a [`StateTable`](super::StateTable) become bytes.
 
 use core::str::Utf8Error;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -123,6 +124,25 @@ impl Record for String {
 
     fn encoded_len_bound(&self) -> Option<usize> {
         Some(self.len())
+    }
+}
+
+/// For values that readers keep while the table goes on.
+impl<T: Record> Record for Arc<T> {
+    fn encode(&self, version: u16, out: &mut Vec<u8>) {
+        T::encode(self, version, out);
+    }
+
+    fn decode(version: u16, bytes: &[u8]) -> Result<Self, DecodeError> {
+        T::decode(version, bytes).map(Self::new)
+    }
+
+    fn encode_onto(&self, version: u16, kept: &[u8], out: &mut Vec<u8>) {
+        T::encode_onto(self, version, kept, out);
+    }
+
+    fn encoded_len_bound(&self) -> Option<usize> {
+        T::encoded_len_bound(self)
     }
 }
 

@@ -14,6 +14,7 @@ mod resume;
 
 use std::sync::Arc;
 
+use super::Notice;
 use super::bulk::{Bulk, chunk_budget};
 use super::collect::Collector;
 use super::flight::{Flight, InFlight};
@@ -83,6 +84,8 @@ struct Stream {
     catching_up: bool,
     /// Whether the standby was told that it is whole.
     complete: bool,
+    /// The batch that says so.
+    completes_at: Option<u64>,
     /// A bulk sync became necessary; the standby must be told.
     announce: bool,
 }
@@ -171,6 +174,7 @@ impl Sender {
             self.resume(request, members);
         } else {
             self.restart(members);
+            members.notice(Notice::StandbyRestarted);
         }
         (self.standby, self.asked) = (Some(standby), request.sync);
         self.stream = Some(Stream {
@@ -180,6 +184,7 @@ impl Sender {
             bulk_window: window(request.bulk_window_bytes),
             catching_up: true,
             complete: false,
+            completes_at: None,
             announce: false,
         });
         self.collector.begin_pass();
@@ -276,8 +281,8 @@ impl Sender {
         }
     }
 
-    /// Batches up to `applied` are applied. Returns the age of the oldest, for staleness.
-    pub(crate) fn acknowledged(&mut self, ack: &pb::Ack) -> Option<Time> {
+    /// Batches up to `applied` are applied.
+    pub(crate) fn acknowledged(&mut self, ack: &pb::Ack, members: &Members) -> Option<Settled> {
         if self
             .stream
             .as_ref()
@@ -287,10 +292,13 @@ impl Sender {
         }
         let settled = self.flight.settle(ack.applied);
         let oldest = settled.first().map(|batch| batch.since);
-        for commit in settled.into_iter().flat_map(|batch| batch.commits) {
-            commit.resolve(Ok(Committed::Replicated));
+        settle(settled, members);
+        let stream = self.stream.as_mut()?;
+        let synced = stream.completes_at.is_some_and(|at| at <= ack.applied);
+        if synced {
+            stream.completes_at = None;
         }
-        oldest
+        Some(Settled { oldest, synced })
     }
 
     /// Chunks before `next` are applied.
@@ -419,6 +427,7 @@ impl Sender {
         }
         if caught_up && let Some(stream) = &mut self.stream {
             (stream.catching_up, stream.complete) = (false, true);
+            stream.completes_at = Some(number);
             self.scattered = false;
         }
         let digests = match (stable, caught_up || batch.forced) {
@@ -435,6 +444,7 @@ impl Sender {
             bytes: batch.bytes,
             slots: core::mem::take(&mut batch.slots),
             commits: core::mem::take(&mut batch.commits),
+            receipts: core::mem::take(&mut batch.receipts),
             since: batch.since,
         });
         self.stats.batches += 1;
@@ -492,6 +502,24 @@ impl Sender {
             term,
             ..chunk
         }))
+    }
+}
+
+/// What an acknowledgement brought.
+pub(crate) struct Settled {
+    /// When the oldest change was made that is now acknowledged, for staleness.
+    pub(crate) oldest: Option<Time>,
+    /// Whether the standby holds everything from now on.
+    pub(crate) synced: bool,
+}
+
+/// Tells those who wait that batches are applied: first who counts on it, then who awaits it.
+fn settle(batches: Vec<InFlight>, members: &Members) {
+    for batch in batches {
+        members.acknowledged(&batch.receipts);
+        for commit in batch.commits {
+            commit.resolve(Ok(Committed::Replicated));
+        }
     }
 }
 

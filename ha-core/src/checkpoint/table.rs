@@ -18,7 +18,7 @@ mod builder;
 mod client;
 mod rows;
 
-pub use batch::{Staging, WriteBatch};
+pub use batch::{BatchPart, LockedPart, Staging, WriteBatch};
 pub use builder::{BuildError, StateTableBuilder};
 
 /// What a key must be; implemented for whatever is.
@@ -190,6 +190,13 @@ impl<K: TableKey, V: TableValue> StateTable<K, V> {
         while let Some(next) = self.inner.visit(from, &mut visit) {
             from = next;
         }
+    }
+
+    /// Visits the entries of the next 256 slots from `from` on, and says where to go on; `None` at
+    /// the end. To go through a large table bit by bit; the same caution as for
+    /// [`for_each`](Self::for_each).
+    pub fn visit_from(&self, from: u32, mut visit: impl FnMut(&K, &V)) -> Option<u32> {
+        self.inner.visit(from, &mut visit)
     }
 
     /// Copies of all entries, 256 slots at a time, with no lock held between. The same caution as

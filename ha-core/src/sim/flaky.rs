@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::checkpoint::{
-    ApplyError, Changes, CheckpointClient, ClientDescriptor, EntrySink, Shared, Staged,
+    ApplyError, Changes, CheckpointClient, ClientDescriptor, EntrySink, Notice, Receipt, Shared,
+    Staged,
 };
 use crate::id::Slot;
 use crate::sync::DirtySet;
@@ -63,6 +64,14 @@ impl CheckpointClient for Flaky {
 
     fn take_removals_overflow(&self) -> bool {
         self.inner.take_removals_overflow()
+    }
+
+    fn acknowledged(&self, receipts: &[Receipt]) {
+        self.inner.acknowledged(receipts);
+    }
+
+    fn notice(&self, notice: Notice) {
+        self.inner.notice(notice);
     }
 
     fn attach(&self, shared: &Arc<Shared>) {

@@ -1,11 +1,10 @@
 //! How a stream begins: with everything, with what changed, or with some clients in full.
 
-use super::Sender;
+use super::{Sender, settle};
 use crate::checkpoint::bulk::Bulk;
 use crate::checkpoint::flight::InFlight;
 use crate::checkpoint::members::Members;
 use crate::id::{ClientId, Slot};
-use crate::sync::Committed;
 use crate::wire::pb;
 
 impl Sender {
@@ -18,14 +17,7 @@ impl Sender {
     /// The standby holds all up to a batch: what was lost after it is due again.
     pub(super) fn resume(&mut self, request: &pb::SyncRequest, members: &mut Members) {
         self.stats.delta_syncs += 1;
-        for commit in self
-            .flight
-            .settle(request.applied)
-            .into_iter()
-            .flat_map(|b| b.commits)
-        {
-            commit.resolve(Ok(Committed::Replicated));
-        }
+        settle(self.flight.settle(request.applied), members);
         // A standby that asks for a repair is not whole anyway. Nothing need stay together then, and
         // a batch that was too large for it does not come again.
         let together = request.resync_clients.is_empty();

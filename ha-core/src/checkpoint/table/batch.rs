@@ -59,6 +59,11 @@ impl WriteBatch {
         part.expect("the part was found, or made, with this type")
     }
 
+    /// Adds writes to a client that is not a [`StateTable`].
+    pub fn with(&mut self, part: Box<dyn BatchPart>) {
+        self.parts.push(Box::new(Foreign(part)));
+    }
+
     /// Makes the writes, all or none, and returns the commit of all.
     ///
     /// # Errors
@@ -157,6 +162,51 @@ impl<K, V> core::fmt::Debug for Staging<K, V> {
     }
 }
 
+/// Staged writes to a client of its own kind, to take effect within a [`WriteBatch`].
+pub trait BatchPart: Send {
+    /// The group that the client is registered with.
+    fn shared(&self) -> Option<Arc<Shared>>;
+
+    /// Locks what is to be written, and checks all that can fail. Locks of other clients are taken
+    /// before and after, in the order in which the parts were added.
+    ///
+    /// # Errors
+    /// If a write breaks a limit. Nothing may have changed then.
+    fn lock(&mut self) -> Result<Box<dyn LockedPart + '_>, WriteError>;
+}
+
+/// Staged writes that cannot fail any more.
+pub trait LockedPart {
+    /// Makes the writes: each slot is written, marked dirty, and
+    /// [touched](Transaction::touch).
+    fn apply(&mut self, transaction: &mut Transaction<'_>);
+}
+
+/// A part from outside.
+struct Foreign(Box<dyn BatchPart>);
+
+impl Part for Foreign {
+    fn as_any(&self) -> &dyn Any {
+        &()
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn shared(&self) -> Option<Arc<Shared>> {
+        self.0.shared()
+    }
+
+    fn check(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    fn lock(&mut self) -> Result<Box<dyn LockedPart + '_>, WriteError> {
+        self.0.lock()
+    }
+}
+
 /// The writes of a batch to one table, whatever its types.
 trait Part: Send {
     fn as_any(&self) -> &dyn Any;
@@ -166,11 +216,6 @@ trait Part: Send {
     fn check(&mut self) -> Result<(), WriteError>;
     /// Locks the table, and checks all that could still fail.
     fn lock(&mut self) -> Result<Box<dyn LockedPart + '_>, WriteError>;
-}
-
-/// Writes that cannot fail any more.
-trait LockedPart {
-    fn apply(&mut self, transaction: &mut Transaction<'_>);
 }
 
 impl<K: TableKey, V: TableValue> Part for Staging<K, V> {

@@ -359,7 +359,7 @@ impl Rig {
                     lane.push_back((link.value(), Body::SyncBegin(begin)));
                 }
             }
-            Body::Ack(ack) => drop(self.sender.acknowledged(&ack)),
+            Body::Ack(ack) => drop(self.sender.acknowledged(&ack, &self.senders)),
             Body::BulkAck(ack) => self.sender.bulk_acknowledged(&ack, &mut self.senders),
             other => panic!("{other:?} from the standby"),
         }

@@ -1,6 +1,7 @@
 //! A group while it is active: serves the stream, and gives the role up by command.
 
 use super::{Context, Group, Role};
+use crate::checkpoint::Notice;
 use crate::id::LinkId;
 use crate::node::output::{CloseReason, Event};
 use crate::redundancy::{RfState, SwitchoverReason, SwitchoverRefusal, SwitchoverView};
@@ -55,7 +56,7 @@ impl Group {
 
     /// First the data plane closes, then all state is sent, then the role goes.
     pub(super) fn give_up(&mut self, reason: SwitchoverReason, ctx: &mut Context<'_>) {
-        self.shared.set_writable(false);
+        self.set_writable(false);
         let deadline = ctx.now + self.switchover_limit;
         self.handover = Some(Handover {
             reason,
@@ -103,6 +104,7 @@ impl Group {
                 sender.look(&mut self.members, ctx.now);
             } else if sender.poll_timeout().is_none() {
                 sender.settle_alone();
+                self.set_synced(false);
             }
         }
         self.watch_standby(ctx);
@@ -132,6 +134,7 @@ impl Group {
         {
             self.awaited = None;
             sender.standby_lost(&mut self.members);
+            self.set_synced(false);
             ctx.refused.push((link, CloseReason::Stuck(self.ack_limit)));
         }
     }
@@ -150,7 +153,7 @@ impl Group {
                 self.activate(SwitchoverReason::ActiveUnitFailed, ctx);
             } else {
                 self.facility.keep_role(why, ctx.now);
-                self.shared.set_writable(true);
+                self.set_writable(true);
                 self.run_facility(ctx);
             }
         }
@@ -181,20 +184,26 @@ impl Group {
                 .iter()
                 .for_each(|member| member.client.track_removals(false));
         }
+        let full = begin.mode() == pb::SyncMode::Full;
+        if full {
+            self.set_synced(false);
+        }
         ctx.event(Event::SyncBegan {
             group: self.id,
-            full: begin.mode() == pb::SyncMode::Full,
+            full,
             bulk: begin.bulk != 0,
         });
         ctx.send(link, Body::SyncBegin(begin));
     }
 
     pub(crate) fn handle_ack(&mut self, ack: &pb::Ack, ctx: &mut Context<'_>) {
-        let oldest = self
-            .sender
-            .as_mut()
-            .and_then(|sender| sender.acknowledged(ack));
-        if let Some(oldest) = oldest {
+        let members = &self.members;
+        let sender = self.sender.as_mut();
+        let settled = sender.and_then(|sender| sender.acknowledged(ack, members));
+        if settled.as_ref().is_some_and(|settled| settled.synced) {
+            self.set_synced(true);
+        }
+        if let Some(oldest) = settled.and_then(|settled| settled.oldest) {
             let age = ctx.now.since(oldest);
             ctx.event(Event::Staleness {
                 group: self.id,
@@ -217,6 +226,28 @@ impl Group {
             .filter(|sender| sender.link() == Some(link))
         {
             sender.suspend();
+        }
+    }
+
+    /// Opens or closes the tables and the data paths.
+    pub(super) fn set_writable(&self, on: bool) {
+        let was = self.shared.is_writable();
+        self.shared.set_writable(on);
+        if was != on {
+            let notice = if on { Notice::Opened } else { Notice::Closed };
+            self.members.notice(notice);
+        }
+    }
+
+    /// Whether a standby holds everything and acknowledges what changes.
+    pub(super) fn set_synced(&mut self, on: bool) {
+        if core::mem::replace(&mut self.synced, on) != on {
+            let notice = if on {
+                Notice::StandbySynced
+            } else {
+                Notice::StandbyLost
+            };
+            self.members.notice(notice);
         }
     }
 

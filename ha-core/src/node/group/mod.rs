@@ -66,6 +66,8 @@ pub(crate) struct Group {
     /// The process was stopped while active: it must hear that it still is.
     suspect: bool,
     maintenance: bool,
+    /// While active: whether a standby holds everything and acknowledges what changes.
+    synced: bool,
     ack_limit: Duration,
     /// What the standby was waited for last, and since when.
     awaited: Option<((u64, u64), Time)>,
@@ -184,6 +186,7 @@ impl Group {
             handover: None,
             suspect: false,
             maintenance: false,
+            synced: false,
             ack_limit: node.ack_limit,
             awaited: None,
             stats: GroupStats::default(),
@@ -268,7 +271,7 @@ impl Group {
 
     /// The node stops: nobody will learn what became of open commits.
     pub(crate) fn stop(&mut self) {
-        self.shared.set_writable(false);
+        self.set_writable(false);
         if let Some(mut sender) = self.sender.take() {
             sender.abandon();
         }

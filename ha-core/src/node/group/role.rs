@@ -1,7 +1,7 @@
 //! How a group takes up, keeps and loses the active role.
 
 use super::{Context, Group, Role};
-use crate::checkpoint::Sender;
+use crate::checkpoint::{Notice, Sender};
 use crate::id::{LinkId, Term};
 use crate::node::output::Event;
 use crate::redundancy::{Activation, Claim, FallBack, RfState, SwitchoverReason, Tenure};
@@ -33,7 +33,7 @@ impl Group {
         self.scheme_peer(ctx);
         if self.suspect && self.is_active() {
             self.suspect = false;
-            self.shared.set_writable(self.handover.is_none());
+            self.set_writable(self.handover.is_none());
         }
         self.follow(was.as_ref(), ctx);
         self.set_gates(ctx);
@@ -67,6 +67,7 @@ impl Group {
         self.suspect = false;
         if let Some(sender) = &mut self.sender {
             sender.standby_lost(&mut self.members);
+            self.set_synced(false);
         }
         if !self.has_resigned() {
             self.reclaim("the standby is lost", ctx);
@@ -77,7 +78,7 @@ impl Group {
             self.step_back("the peer is lost", ctx);
         }
         if self.is_active() {
-            self.shared.set_writable(true);
+            self.set_writable(true);
         }
         self.set_gates(ctx);
     }
@@ -98,7 +99,7 @@ impl Group {
     pub(crate) fn handle_pause(&mut self, ctx: &mut Context<'_>) {
         if self.is_active() && ctx.peer_incarnation.is_some() {
             self.suspect = true;
-            self.shared.set_writable(false);
+            self.set_writable(false);
         }
     }
 
@@ -190,6 +191,7 @@ impl Group {
         }
         self.term = self.term.max(term_of(peer.term)).next(self.unit);
         self.new_sender(ctx);
+        self.members.notice(Notice::Contested);
         *ctx.status_due = true;
     }
 
@@ -217,7 +219,13 @@ impl Group {
             ctx.event(Event::IncompleteTakeover { group: self.id });
         }
         self.new_sender(ctx);
-        self.shared.set_writable(true);
+        let notice = if again {
+            Notice::Contested
+        } else {
+            Notice::TookOver
+        };
+        self.members.notice(notice);
+        self.set_writable(true);
         *ctx.status_due = true;
         ctx.event(Event::Switchover {
             group: self.id,
@@ -243,6 +251,7 @@ impl Group {
         if let Some(mut old) = self.sender.take() {
             old.hand_on();
         }
+        self.set_synced(false);
         for member in self.members.iter() {
             member.client.track_removals(false);
         }
@@ -262,10 +271,11 @@ impl Group {
     /// Loses the active role: the data plane closes first, then the tables are flushed, so that
     /// only state of the latest active is ever taken over.
     pub(super) fn demote(&mut self, reason: SwitchoverReason, ctx: &mut Context<'_>) {
-        self.shared.set_writable(false);
+        self.set_writable(false);
         if let Some(mut sender) = self.sender.take() {
             sender.abandon();
         }
+        self.set_synced(false);
         self.members.flush();
         self.receiver.forget();
         (self.role, self.handover, self.suspect) = (Role::Standby, None, false);

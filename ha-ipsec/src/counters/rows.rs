@@ -1,0 +1,503 @@
+//! The slots of the table.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use ha_core::checkpoint::{BatchPart, LockedPart, Shared, Transaction, WriteError};
+use ha_core::id::Slot;
+use ha_core::time::Time;
+use hashbrown::HashTable;
+use parking_lot::MutexGuard;
+
+use super::key::{CounterKey, Shape};
+use super::live::{Charged, Core, InboundLive, Live, OutboundLive};
+use super::raw::Raw;
+use super::state::{Counters, Latency};
+use crate::replay::{CeilingSizer, InboundWindow};
+use crate::sequence::{LeadSizer, OutboundCounter};
+
+/// All slots, and what is known of the group.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    rows: Vec<Row>,
+    /// Slots that are free, once they were looked for.
+    free: Option<Vec<u32>>,
+    index: HashTable<u32>,
+    /// Whether this unit is active: entries may be used.
+    pub(super) active: bool,
+    /// Grows with each contest for the role, and each standby that begins from nothing.
+    pub(super) contests: u32,
+    /// How often this unit took up the active role.
+    pub(super) takeovers: u64,
+    /// The data path has stopped: ceilings close on the exact top.
+    pub(super) closing: bool,
+    pub(super) now: Time,
+    pub(super) latency: Latency,
+    /// Inbound counters whose ceiling is above the top, and when that was seen last.
+    open: VecDeque<(Slot, u32, Time)>,
+}
+
+/// One slot.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(super) key: Option<CounterKey>,
+    /// The slot was used by another counter, of which the standby may not know that it is gone.
+    pub(super) rekeyed: bool,
+    pub(super) state: State,
+}
+
+#[derive(Debug)]
+pub(crate) enum State {
+    Vacant,
+    /// As it arrived from the active unit.
+    Dormant(Raw),
+    /// In use on this unit.
+    Live(Box<Control>),
+}
+
+/// What the control path keeps of a counter in use.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(super) live: Live,
+    pub(super) sizer: Sizer,
+    /// The contests that it has heard of.
+    pub(super) contests: u32,
+    /// Whether its record has left this unit since it became active.
+    pub(super) exposed: bool,
+    /// What the standby was told of bytes: "HA last lifetime sent".
+    pub(super) sent_kib: u64,
+    /// Whether it is among the open ones, and its top then.
+    open_at: Option<u64>,
+    /// No packets came for a while.
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Sizer {
+    Outbound(LeadSizer),
+    Inbound(CeilingSizer),
+}
+
+impl Rows {
+    pub(super) fn bound(&self) -> u32 {
+        u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Without any entry, and not active; time goes on.
+    pub(super) fn emptied(&self) -> Self {
+        Self {
+            now: self.now,
+            takeovers: self.takeovers,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(super) fn controls(&self) -> impl Iterator<Item = &Control> {
+        self.rows.iter().filter_map(|row| match &row.state {
+            State::Live(control) => Some(&**control),
+            State::Vacant | State::Dormant(_) => None,
+        })
+    }
+
+    pub(super) fn row(&self, slot: u32) -> Option<&Row> {
+        self.rows.get(slot as usize)
+    }
+
+    pub(super) fn key(&self, slot: u32) -> Option<CounterKey> {
+        self.row(slot)?.key
+    }
+
+    pub(super) fn control(&self, slot: u32) -> Option<&Control> {
+        match &self.row(slot)?.state {
+            State::Live(control) => Some(control),
+            State::Vacant | State::Dormant(_) => None,
+        }
+    }
+
+    pub(super) fn row_mut(&mut self, slot: u32) -> Option<&mut Row> {
+        self.rows.get_mut(slot as usize)
+    }
+
+    pub(super) fn reserve(&mut self, slots: usize) {
+        let more = slots.saturating_sub(self.rows.len());
+        self.rows.reserve(more);
+        let rows = &self.rows;
+        self.index.reserve(more, |slot| hash_at(rows, *slot));
+    }
+
+    /// The slot of an instance.
+    pub(super) fn find(&self, instance: u64) -> Option<u32> {
+        let is_it = |slot: &u32| {
+            let row = self.rows.get(*slot as usize);
+            row.and_then(|row| row.key)
+                .is_some_and(|key| key.instance == instance)
+        };
+        self.index.find(hash(instance), is_it).copied()
+    }
+
+    /// A free slot for a new counter.
+    fn allocate(&mut self) -> u32 {
+        let rows = &self.rows;
+        // Looked for when the first is needed: a takeover need not wait for it.
+        let free = self.free.get_or_insert_with(|| {
+            let vacant = (0..).zip(rows).filter(|(_, row)| row.key.is_none());
+            vacant.map(|(slot, _)| slot).collect()
+        });
+        free.pop().unwrap_or_else(|| {
+            self.rows.push(Row::default());
+            self.bound() - 1
+        })
+    }
+
+    /// Puts an entry into a slot; what was there is gone.
+    pub(super) fn put(&mut self, slot: u32, key: CounterKey, state: State) {
+        if let Some(before) = self.find(key.instance).filter(|before| *before != slot) {
+            self.vacate(before);
+        }
+        let index = slot as usize;
+        while self.rows.len() <= index {
+            self.rows.push(Row::default());
+        }
+        let row = &mut self.rows[index];
+        let old = core::mem::replace(&mut row.state, state);
+        if let State::Live(control) = old {
+            control.live.close();
+        }
+        let old = row.key.replace(key);
+        if old.map(|old| old.instance) != Some(key.instance) {
+            if let Some(old) = old {
+                self.unindex(old.instance, slot);
+            }
+            let rows = &self.rows;
+            self.index
+                .insert_unique(hash(key.instance), slot, |slot| hash_at(rows, *slot));
+        }
+    }
+
+    /// Empties a slot. It can be used again at once.
+    pub(super) fn vacate(&mut self, slot: u32) {
+        let Some(row) = self.rows.get_mut(slot as usize) else {
+            return;
+        };
+        if let State::Live(control) = core::mem::replace(&mut row.state, State::Vacant) {
+            control.live.close();
+        }
+        row.rekeyed = true;
+        if let Some(key) = row.key.take() {
+            self.unindex(key.instance, slot);
+        }
+    }
+
+    fn unindex(&mut self, instance: u64, slot: u32) {
+        if let Ok(entry) = self.index.find_entry(hash(instance), |at| *at == slot) {
+            entry.remove();
+        }
+    }
+
+    /// Takes a counter into use, if it is not yet.
+    pub(super) fn wake(&mut self, slot: u32, core: &Arc<Core>) -> Option<Live> {
+        let at = (self.contests, self.now);
+        let row = self.rows.get_mut(slot as usize)?;
+        let key = row.key?;
+        if let State::Dormant(raw) = &row.state {
+            let value = super::client::Value::decode(&key.shape, raw.bytes()).ok()?;
+            let control = Control::resume(&key.shape, value, Slot::new(slot), core, at);
+            row.state = State::Live(Box::new(control));
+        }
+        match &row.state {
+            State::Live(control) => Some(control.live.clone()),
+            State::Vacant | State::Dormant(_) => None,
+        }
+    }
+
+    /// An inbound counter was told to the standby with a ceiling above its top.
+    pub(super) fn note_open(&mut self, slot: u32, top: u64, is_open: bool) {
+        let now = self.now;
+        let Some(Row {
+            key: Some(key),
+            state: State::Live(control),
+            ..
+        }) = self.rows.get_mut(slot as usize)
+        else {
+            return;
+        };
+        if is_open && control.open_at.is_none() {
+            self.open.push_back((Slot::new(slot), key.tag(), now));
+        }
+        if is_open {
+            control.open_at = Some(top);
+        }
+        control.quiet = false;
+    }
+
+    /// The next inbound counter on which nothing came for `quiet`: its ceiling is to be closed.
+    pub(super) fn next_quiet(&mut self, now: Time, quiet: Duration) -> Option<Slot> {
+        while self
+            .open
+            .front()
+            .is_some_and(|(_, _, since)| now.since(*since) >= quiet)
+        {
+            let (slot, tag, _) = self.open.pop_front()?;
+            let Some(Row {
+                key: Some(key),
+                state: State::Live(control),
+                ..
+            }) = self.rows.get_mut(slot.index() as usize)
+            else {
+                continue;
+            };
+            let Live::Inbound(live) = &control.live else {
+                continue;
+            };
+            if key.tag() != tag {
+                continue;
+            }
+            let top = live.window.top();
+            if control.open_at == Some(top) {
+                (control.open_at, control.quiet) = (None, true);
+                return Some(slot);
+            }
+            control.open_at = Some(top);
+            self.open.push_back((slot, tag, now));
+        }
+        None
+    }
+
+    pub(super) fn open_slots(&self) -> Vec<Slot> {
+        self.open.iter().map(|(slot, _, _)| *slot).collect()
+    }
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Self {
+            key: None,
+            rekeyed: false,
+            state: State::Vacant,
+        }
+    }
+}
+
+impl Control {
+    fn new(live: Live, sizer: Sizer, contests: u32) -> Self {
+        let sent_kib = live.bytes().kib();
+        Self {
+            live,
+            sizer,
+            contests,
+            exposed: false,
+            sent_kib,
+            open_at: None,
+            quiet: false,
+        }
+    }
+
+    /// For a new SA.
+    fn fresh(shape: &Shape, slot: Slot, core: &Arc<Core>, (contests, now): (u32, Time)) -> Self {
+        let (charged, core) = (Charged::from_kib(0), Arc::clone(core));
+        match *shape {
+            Shape::Outbound { space, budget } => {
+                let counter = core.outbound(OutboundCounter::fresh(space, budget));
+                Self::outbound(
+                    OutboundLive {
+                        counter,
+                        charged,
+                        slot,
+                        user: OnceLock::new(),
+                        core,
+                    },
+                    contests,
+                    now,
+                )
+            }
+            Shape::Inbound {
+                space,
+                size,
+                policy,
+                isolated,
+            } => {
+                let window = InboundWindow::fresh(space, size, policy).with_isolated(isolated);
+                let window = core.inbound(window);
+                Self::inbound(
+                    InboundLive {
+                        window,
+                        charged,
+                        slot,
+                        user: OnceLock::new(),
+                        core,
+                    },
+                    contests,
+                    now,
+                )
+            }
+        }
+    }
+
+    /// After a takeover.
+    fn resume(
+        shape: &Shape,
+        value: super::client::Value,
+        slot: Slot,
+        core: &Arc<Core>,
+        (contests, now): (u32, Time),
+    ) -> Self {
+        use super::client::Value;
+        let (charged, core) = (Charged::from_kib(value.kib()), Arc::clone(core));
+        match (*shape, value) {
+            (Shape::Outbound { space, budget }, Value::Outbound { reserved, used, .. }) => {
+                let counter = core.outbound(OutboundCounter::resume(space, budget, reserved, used));
+                Self::outbound(
+                    OutboundLive {
+                        counter,
+                        charged,
+                        slot,
+                        user: OnceLock::new(),
+                        core,
+                    },
+                    contests,
+                    now,
+                )
+            }
+            (
+                Shape::Inbound {
+                    space,
+                    size,
+                    policy,
+                    isolated,
+                },
+                Value::Inbound { image, .. },
+            ) => {
+                let window =
+                    InboundWindow::resume(space, size, policy, &image).with_isolated(isolated);
+                let window = core.inbound(window);
+                Self::inbound(
+                    InboundLive {
+                        window,
+                        charged,
+                        slot,
+                        user: OnceLock::new(),
+                        core,
+                    },
+                    contests,
+                    now,
+                )
+            }
+            // The value was decoded for this shape.
+            (shape, _) => {
+                let control = Self::fresh(&shape, slot, &core, (contests, now));
+                control.live.close();
+                control
+            }
+        }
+    }
+
+    fn outbound(live: OutboundLive, contests: u32, now: Time) -> Self {
+        let sizer = Sizer::Outbound(LeadSizer::new(now));
+        Self::new(Live::Outbound(Arc::new(live)), sizer, contests)
+    }
+
+    fn inbound(live: InboundLive, contests: u32, now: Time) -> Self {
+        let sizer = Sizer::Inbound(CeilingSizer::new(live.window.top(), now));
+        Self::new(Live::Inbound(Arc::new(live)), sizer, contests)
+    }
+}
+
+/// A change to the table within a transaction.
+#[derive(Debug)]
+pub(crate) enum Write {
+    /// The counters of a new SA.
+    Insert(CounterKey),
+    /// The SA is gone.
+    Remove {
+        /// Which.
+        instance: u64,
+    },
+}
+
+/// Changes to the table as part of a batch over several tables.
+pub(crate) struct CounterPart {
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) writes: Vec<Write>,
+}
+
+impl BatchPart for CounterPart {
+    fn shared(&self) -> Option<Arc<Shared>> {
+        self.counters.shared.get().cloned()
+    }
+
+    fn lock(&mut self) -> Result<Box<dyn LockedPart + '_>, WriteError> {
+        let rows = self.counters.rows.lock();
+        let inserts = self
+            .writes
+            .iter()
+            .filter(|write| matches!(write, Write::Insert(_)));
+        let limit = self.counters.config.max_counters as usize;
+        if rows.len() + inserts.count() > limit {
+            return Err(WriteError::Full { limit });
+        }
+        Ok(Box::new(Locked {
+            counters: &self.counters,
+            writes: &mut self.writes,
+            rows,
+        }))
+    }
+}
+
+struct Locked<'a> {
+    counters: &'a Counters,
+    writes: &'a mut Vec<Write>,
+    rows: MutexGuard<'a, Rows>,
+}
+
+impl LockedPart for Locked<'_> {
+    fn apply(&mut self, transaction: &mut Transaction<'_>) {
+        let (core, id) = (&self.counters.core, self.counters.config.id);
+        for write in self.writes.drain(..) {
+            let slot = match write {
+                Write::Insert(key) => Some(self.rows.insert(key, core)),
+                Write::Remove { instance } => self.rows.remove(instance),
+            };
+            if let Some(slot) = slot {
+                core.dirty.mark(slot);
+                transaction.touch(id, slot);
+            }
+        }
+    }
+}
+
+impl Rows {
+    fn insert(&mut self, key: CounterKey, core: &Arc<Core>) -> Slot {
+        let index = self.allocate();
+        core.dirty.ensure(index + 1);
+        core.alerts.ensure(index + 1);
+        let slot = Slot::new(index);
+        let control = Control::fresh(&key.shape, slot, core, (self.contests, self.now));
+        self.put(index, key, State::Live(Box::new(control)));
+        slot
+    }
+
+    fn remove(&mut self, instance: u64) -> Option<Slot> {
+        let slot = self.find(instance)?;
+        self.vacate(slot);
+        if let Some(free) = &mut self.free {
+            free.push(slot);
+        }
+        Some(Slot::new(slot))
+    }
+}
+
+/// Instances are counted up from a random start: spread them over the table.
+fn hash(instance: u64) -> u64 {
+    let mixed = instance.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 32)
+}
+
+fn hash_at(rows: &[Row], slot: u32) -> u64 {
+    let key = rows.get(slot as usize).and_then(|row| row.key);
+    key.map_or(0, |key| hash(key.instance))
+}

@@ -1,0 +1,6 @@
+//! Two units with an SA database each, in virtual time.
+
+mod bad;
+mod changes;
+mod harness;
+mod numbers;
