@@ -160,6 +160,7 @@ pub(super) fn judge(observer: &mut Observer, fault: &Fault, until_ns: u64) -> Fa
         takeover_ms: recovered.map(ms),
         inbound_ms: by_direction[0].map(ms),
         outbound_ms: by_direction[1].map(ms),
+        address_moves: counts.address_moves,
         sas_before,
         sas_after,
         sas_lost,
@@ -206,16 +207,19 @@ fn account(observer: &mut Observer, direction: Direction, fault: &Fault, until_n
     let cut = sent.partition_point(|sent| sent.at_ns < until_ns);
     // Whether a packet of the SA that was sent later did arrive.
     let mut later = vec![false; observer.config.sas as usize];
+    // Whether all packets sent from here to the fault were lost: those in the failed unit's queue.
+    let mut in_queue = true;
     for sent in sent.range(..cut).rev() {
         if observer.was_delivered(direction, sent.sa, sent.number) {
             later[sent.sa as usize] = true;
+            in_queue &= sent.at_ns >= fault.at_ns;
         } else if sent.unit == Some(fault.failed.other()) && sent.at_ns >= fault.at_ns {
             if later[sent.sa as usize] {
                 losses.dropped[sent.sa as usize] += 1;
             } else {
                 losses.otherwise += 1;
             }
-        } else if sent.at_ns + IN_FLIGHT_NS >= fault.at_ns {
+        } else if in_queue {
             losses.outage += 1;
         } else {
             losses.otherwise += 1;
@@ -224,6 +228,3 @@ fn account(observer: &mut Observer, direction: Direction, fault: &Fault, until_n
     observer.sent[direction.index()] = sent.range(cut..).copied().collect();
     losses
 }
-
-/// Packets sent this long before the fault can have waited in the failed unit's socket.
-const IN_FLIGHT_NS: u64 = SECOND_NS;
