@@ -81,7 +81,8 @@ struct Counts {
     /// ESP packets that the failed unit sent after its fault: a stale active that woke up, or the
     /// other side of a partition. That the remote site refuses them is as it should be.
     stale: HashSet<(u32, u64)>,
-    remote_refused: u64,
+    /// What failed the remote site's integrity check: SA pair and number.
+    remote_refused: Vec<(u32, u64)>,
     duplicates: u64,
     /// How often inbound packets went to another unit than before, since the fault.
     address_moves: u32,
@@ -240,7 +241,7 @@ impl Observer {
             What::Esp => self.see_esp(event),
             What::Delivered(direction) => self.see_delivered(direction, event),
             What::RemoteReplay => self.counts.remote_replays.push((event.sa, event.number)),
-            What::RemoteRefused => self.counts.remote_refused += 1,
+            What::RemoteRefused => self.counts.remote_refused.push((event.sa, event.number)),
             What::Injected => self.counts.injected += 1,
             What::Reflected => self.see_replay(event),
             What::Claimed => {}

@@ -173,7 +173,7 @@ pub(super) fn judge(observer: &mut Observer, fault: &Fault, until_ns: u64) -> Fa
         packets_lost_otherwise: counts.lost_before
             + losses.iter().map(|losses| losses.otherwise).sum::<u64>()
             + outbound_otherwise,
-        packets_refused_by_remote: counts.remote_refused,
+        packets_refused_by_remote: refused_by_remote(observer),
         packets_duplicated: counts.duplicates,
         replays_injected: counts.injected,
         replays_accepted: counts.replays_accepted,
@@ -191,6 +191,21 @@ fn remote_replays(observer: &Observer) -> Vec<u32> {
         counts[*sa as usize] += 1;
     }
     counts
+}
+
+/// How many packets failed the remote site's integrity check, without those of a stale unit that
+/// lie behind the window. With extended numbers a receiver takes such a packet for one of the next
+/// 2^32 (RFC 4303 appendix A2.2), and it is the integrity check that refuses it.
+fn refused_by_remote(observer: &Observer) -> u64 {
+    let counts = &observer.counts;
+    let is_behind = |sa: u32, number: u64| {
+        let low = number & u64::from(u32::MAX);
+        number > low && counts.stale.contains(&(sa, low))
+    };
+    let refused = counts.remote_refused.iter();
+    refused
+        .filter(|(sa, number)| !is_behind(*sa, *number))
+        .count() as u64
 }
 
 fn sum(counts: &[u32]) -> u64 {

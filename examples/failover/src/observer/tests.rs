@@ -232,6 +232,30 @@ fn the_remote_site_may_refuse_what_a_stale_unit_sends() {
 }
 
 #[test]
+fn with_extended_numbers_the_integrity_check_refuses_what_a_stale_unit_sends() {
+    let mut run = Run::new();
+    run.observer.begin(run.fault);
+    let packet = |what, unit, number| Event {
+        at_ns: FAULT * MS + 5,
+        number,
+        sa: 4,
+        unit,
+        what,
+    };
+    let next = 1 << 32;
+    run.observer.absorb([
+        packet(What::RemoteRefused, None, next + 70),
+        packet(What::RemoteRefused, None, next + 71),
+        // Not behind the window, so it is damaged, whoever sent it.
+        packet(What::RemoteRefused, None, 70),
+        packet(What::Esp, Some(A), 70),
+        packet(What::Esp, Some(B), 71),
+    ]);
+    let report = run.observer.conclude(JUDGED * MS).unwrap();
+    assert_eq!(report.packets_refused_by_remote, 2);
+}
+
+#[test]
 fn losses_of_a_busy_machine_are_no_outage() {
     let report = Run::new().play(|direction, ms, sa| match clean(direction, ms, sa) {
         Fate::Through(A) if ms % 100 == 7 && ms < 1400 => Fate::LostAt(A),
