@@ -12,7 +12,7 @@ use super::yardsticks::BURST;
 use crate::held::{Kind, TableSpec};
 use crate::pair::{Order, Peer, Site};
 use crate::report::{Aim, Report, Unit};
-use crate::suite::{BenchError, Context, Suite, block_on};
+use crate::suite::{BenchError, Context, Suite, block_on, wait_until};
 use crate::unit::{self, GROUP, Keepalive, LinkKind};
 
 /// The active unit, in a process of its own, gives the role up or is dead; the standby is here. Its
@@ -48,21 +48,27 @@ impl Suite for Takeover {
 /// Of one size.
 #[derive(Clone, Copy, Default)]
 struct Figures {
-    switchover: Duration,
+    idle: Duration,
+    busy: Duration,
     loss: Duration,
     first_use: Duration,
 }
 
 impl Figures {
     fn raise(&mut self, other: &Self) {
-        self.switchover = self.switchover.max(other.switchover);
+        self.idle = self.idle.max(other.idle);
+        self.busy = self.busy.max(other.busy);
         self.loss = self.loss.max(other.loss);
         self.first_use = self.first_use.max(other.first_use);
     }
 
     fn report(&self, entries: u32, report: &mut Report) {
         for (what, took) in [
-            ("manual switchover, from the order", self.switchover),
+            ("idle, manual switchover, from the order", self.idle),
+            (
+                "all just used, manual switchover, from the order",
+                self.busy,
+            ),
             ("dead active unit, from the decision", self.loss),
         ] {
             let name = format!("takeover: {entries} SAs, {what} to packets both ways");
@@ -76,14 +82,8 @@ impl Figures {
 }
 
 fn once(entries: u32) -> Result<Figures, BenchError> {
-    let (_site, mut active, standby) = pair(entries)?;
-    let sad = super::sad(&standby)?;
-    let start = Instant::now();
-    active.order(Order::Switchover)?;
-    let switchover = open(sad, start, || active.try_answer().map(drop))?;
-    expect_whole(sad, entries)?;
-    drop((active, standby));
-
+    let idle = switched_over(entries, false)?;
+    let busy = switched_over(entries, true)?;
     let (_site, mut active, standby) = pair(entries)?;
     let sad = super::sad(&standby)?;
     let loss = decided(&mut active, &standby)?;
@@ -91,10 +91,30 @@ fn once(entries: u32) -> Result<Figures, BenchError> {
     let start = Instant::now();
     use_all(sad, entries)?;
     Ok(Figures {
-        switchover,
+        idle,
+        busy,
         loss,
         first_use: start.elapsed(),
     })
+}
+
+/// From the order that is given to the active unit to the first packets on the standby. If all SAs
+/// were just used, the counters of all are still to be sent, with ceilings closed on the exact top.
+fn switched_over(entries: u32, busy: bool) -> Result<Duration, BenchError> {
+    let (_site, mut active, standby) = pair(entries)?;
+    let sad = super::sad(&standby)?;
+    std::thread::sleep(QUIET);
+    if busy {
+        // The first packets wait for the standby to learn that their ceilings rise.
+        let most = u64::from(entries) / 10 * 9;
+        let flowing = || Ok(active.number(Order::WriteAll)? >= most);
+        wait_until("traffic on all SAs", FLUSH, LIMIT, flowing)?;
+    }
+    let start = Instant::now();
+    active.order(Order::Switchover)?;
+    let took = open(sad, start, || active.try_answer().map(drop))?;
+    expect_whole(sad, entries)?;
+    Ok(took)
 }
 
 /// From the decision alone: a standby in maintenance mode does not take over from an active unit
@@ -197,5 +217,9 @@ fn expect_whole(sad: &Sad, entries: u32) -> Result<(), BenchError> {
     Err(BenchError::failed("takeover")("SAs are missing"))
 }
 
+/// Long enough for the ceilings of idle SAs to close.
+const QUIET: Duration = Duration::from_millis(500);
+/// The standby acknowledges in about this time.
+const FLUSH: Duration = Duration::from_millis(20);
 /// For a takeover.
 const LIMIT: Duration = Duration::from_secs(20);
