@@ -302,7 +302,7 @@ impl Control {
         let (charged, core) = (Charged::from_kib(0), Arc::clone(core));
         match *shape {
             Shape::Outbound { space, budget } => {
-                let counter = OutboundCounter::fresh(space, budget);
+                let counter = core.outbound(OutboundCounter::fresh(space, budget));
                 Self::outbound(
                     OutboundLive {
                         counter,
@@ -322,6 +322,7 @@ impl Control {
                 isolated,
             } => {
                 let window = InboundWindow::fresh(space, size, policy).with_isolated(isolated);
+                let window = core.inbound(window);
                 Self::inbound(
                     InboundLive {
                         window,
@@ -349,7 +350,7 @@ impl Control {
         let (charged, core) = (Charged::from_kib(value.kib()), Arc::clone(core));
         match (*shape, value) {
             (Shape::Outbound { space, budget }, Value::Outbound { reserved, used, .. }) => {
-                let counter = OutboundCounter::resume(space, budget, reserved, used);
+                let counter = core.outbound(OutboundCounter::resume(space, budget, reserved, used));
                 Self::outbound(
                     OutboundLive {
                         counter,
@@ -373,6 +374,7 @@ impl Control {
             ) => {
                 let window =
                     InboundWindow::resume(space, size, policy, &image).with_isolated(isolated);
+                let window = core.inbound(window);
                 Self::inbound(
                     InboundLive {
                         window,
