@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use ha_core::redundancy::RfState;
 use ha_ipsec::replay::{Accept, InboundPolicy, Isolated, Replay};
-use ha_ipsec::sad::{LookupError, SadConfig};
+use ha_ipsec::sad::{LookupError, SaCounters, SadConfig};
 use ha_ipsec::sequence::Refused;
 
 use super::harness::{Pair, inbound, inbound_id, outbound, outbound_id};
@@ -282,5 +282,21 @@ fn a_first_sync_does_not_hold_up_traffic() {
             Accept::Pending(pending) => assert!(delivers(&into.retry(&pending)), "{number}"),
             accept => assert!(delivers(&accept), "{number}"),
         }
+    }
+}
+
+#[test]
+fn a_quiet_sa_reaches_a_new_standby_with_its_ceiling_closed() {
+    let mut pair = Pair::alone(SadConfig::default());
+    let mut change = pair.sad(0).change();
+    change.insert(inbound(1));
+    change.commit().unwrap();
+    pair.run_for(200);
+    pair.join(1);
+    pair.run_until_whole();
+    // In what the sync brought, not in an update that follows it.
+    match pair.sad(1).counters(&inbound_id(1)) {
+        Some(SaCounters::Inbound { image, .. }) => assert_eq!(image.ceiling(), Some(0)),
+        other => panic!("{other:?}"),
     }
 }
