@@ -3,6 +3,7 @@
 //! It sees everything at once. From what it judges it takes nothing but the numbers, the flag that a
 //! delivery was exposed, and what a unit held when it took over.
 
+use core::fmt;
 use std::collections::{BTreeSet, HashMap};
 
 use ha_core::sim::{Stand, Violation};
@@ -65,12 +66,21 @@ pub(super) struct Recovery {
     pub(super) is_awaited: bool,
     /// Pairs on which the peer got a packet (false), or the gateway did (true).
     pub(super) moved: BTreeSet<(usize, bool)>,
+    /// Why a packet did not get through last, for people.
+    pub(super) obstacles: HashMap<(usize, bool), String>,
 }
 
 impl Recovery {
     pub(super) fn note(&mut self, pair: usize, inbound: bool) {
         if self.is_awaited {
             self.moved.insert((pair, inbound));
+        }
+    }
+
+    /// Why a packet does not get through.
+    pub(super) fn obstacle(&mut self, pair: usize, inbound: bool, why: impl fmt::Display) {
+        if self.is_awaited {
+            self.obstacles.insert((pair, inbound), why.to_string());
         }
     }
 }
