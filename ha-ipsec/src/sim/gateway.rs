@@ -17,6 +17,7 @@ pub(super) struct Gateway {
     outbound: Vec<Option<Arc<OutboundSa>>>,
     inbound: Vec<Option<Arc<InboundSa>>>,
     parked: Parked<Waiting>,
+    is_calm: bool,
 }
 
 /// A packet that waits for the standby.
@@ -41,7 +42,15 @@ impl Gateway {
             sad,
             outbound: vec![None; pairs],
             inbound: vec![None; pairs],
-            parked: Parked::new(capacity, Duration::from_millis(500)),
+            parked: Parked::new(capacity, PATIENCE),
+            is_calm: false,
+        }
+    }
+
+    /// Faults are over: nothing is lost any more for want of room to wait in.
+    pub(super) fn calm_down(&mut self) {
+        if !core::mem::replace(&mut self.is_calm, true) {
+            self.parked = Parked::new(2_000, PATIENCE);
         }
     }
 
@@ -90,6 +99,9 @@ impl Gateway {
         released
     }
 }
+
+/// How long a packet waits for the standby.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A thread uses the handle that it has, most of the time, and also some time after the table does
 /// not know it any more.

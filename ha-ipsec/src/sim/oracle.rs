@@ -153,6 +153,9 @@ pub(super) struct Tenure {
     pub(super) parent: Option<usize>,
     /// Whether the unit went on with its own state, in a higher term.
     pub(super) goes_on: bool,
+    /// Whether its unit is not in it any more: what it learned in it is lost, but for what a later
+    /// activation began from.
+    pub(super) is_over: bool,
     /// By key: what the unit had received of an inbound SA when it took over.
     pub(super) held: HashMap<u64, Held>,
 }
@@ -201,8 +204,18 @@ impl Tenures {
             stand,
             parent,
             goes_on,
+            is_over: false,
             held,
         });
+    }
+
+    /// Where a unit stands now.
+    pub(super) fn note(&mut self, unit: usize, epoch: u64, stand: Option<Stand>) {
+        if let Some(tenure) = self.all.get_mut(self.current[unit]) {
+            let term = stand.filter(|stand| stand.active).map(|stand| stand.term);
+            tenure.is_over |=
+                tenure.unit == unit && (term != Some(tenure.stand.term) || epoch != tenure.epoch);
+        }
     }
 
     /// An activation, the one from whose state it began, and so on.

@@ -401,6 +401,10 @@ impl Workload for SaTraffic {
         }
         if at.calm {
             self.wire.calm_down();
+            self.gateways
+                .iter_mut()
+                .flatten()
+                .for_each(Gateway::calm_down);
         }
         self.peers_send(at);
         self.attack(at);
