@@ -40,8 +40,22 @@ pub const HIGHEST_ID: u32 = u32::MAX - 1;
 pub struct MessageIds {
     send: SendWindow,
     receive: ReceiveWindow,
-    /// The M1 of the last RFC 6311 request that was answered as the peer.
-    last_sync: Option<u32>,
+    /// The last RFC 6311 request of the peer that was answered.
+    last_sync: Option<AnsweredSync>,
+}
+
+/// What is kept of a synchronization request that was answered: enough to drop replays of it, and to
+/// repeat the response if that was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct AnsweredSync {
+    /// M1 of the request.
+    pub(crate) m1: u32,
+    /// The nonce of the request.
+    pub(crate) nonce: [u8; 4],
+    /// P2 of the response.
+    pub(crate) p2: u32,
+    /// M2 of the response.
+    pub(crate) m2: u32,
 }
 
 impl Default for MessageIds {
@@ -113,8 +127,11 @@ impl MessageIds {
     /// Takes the id of a new request.
     ///
     /// # Errors
-    /// If the peer's window is full, or the ids are used up.
+    /// If the peer's window is full, a synchronization is under way, or the ids are used up.
     pub fn begin_request(&mut self) -> Result<u32, SendError> {
+        if self.send.synchronizing {
+            return Err(SendError::Synchronizing);
+        }
         if self.send.is_full() {
             return Err(SendError::WindowFull {
                 oldest: self.send.oldest,
@@ -191,7 +208,7 @@ impl MessageIds {
             self.receive.forget_unanswered();
         }
         match (lag, self.outstanding()) {
-            (Lag::None | Lag::Requests(0), 0) => Takeover::Continue,
+            (Lag::None | Lag::Requests(0), 0) if !self.is_synchronizing() => Takeover::Continue,
             _ if support.message_ids => Takeover::Synchronize,
             (lag, outstanding) => Takeover::Stalled { outstanding, lag },
         }
@@ -203,34 +220,67 @@ impl MessageIds {
     /// RFC 6311 §5.1: "the highest value it has seen from the cluster. This includes any previous
     /// received synchronization messages."
     pub fn highest_seen(&self) -> Option<u32> {
-        self.receive.top.checked_sub(1).max(self.last_sync)
+        self.receive.top.checked_sub(1).max(self.last_sync())
     }
 
     /// The M1 of the last synchronization request that was answered.
-    pub const fn last_sync(&self) -> Option<u32> {
+    pub fn last_sync(&self) -> Option<u32> {
+        self.last_sync.map(|sync| sync.m1)
+    }
+
+    /// Whether the peer still has to agree to the ids. A unit that takes over from one that was
+    /// synchronizing has to synchronize too: the peer would not accept the ids that were skipped.
+    pub const fn is_synchronizing(&self) -> bool {
+        self.send.synchronizing
+    }
+
+    /// Skips to ids that the peer has yet to agree to.
+    pub(crate) fn begin_sync(&mut self, next_request: u32, expected_request: u32) {
+        self.skip_to(next_request, expected_request);
+        self.send.synchronizing = true;
+    }
+
+    /// Skips to ids that the peer has agreed to.
+    pub(crate) fn finish_sync(&mut self, next_request: u32, expected_request: u32) {
+        self.skip_to(next_request, expected_request);
+        self.send.synchronizing = false;
+    }
+
+    /// Skips to the ids of a response to the peer. A synchronization of our own still needs its own
+    /// response: the peer's request may have been held back since before what ours is about.
+    pub(crate) fn answer_sync(&mut self, sync: AnsweredSync) {
+        self.skip_to(sync.p2, sync.m2);
+        self.last_sync = Some(sync);
+    }
+
+    /// The last synchronization answered, unless a request since then has shown that the peer has
+    /// the response.
+    pub(crate) fn unconfirmed_sync(&self) -> Option<AnsweredSync> {
         self.last_sync
+            .filter(|sync| sync.m2 == self.expected_request())
     }
 
     /// Gives up every outstanding request and every gap: the next request of our own has at least
     /// the id `next_request`, and nothing below `expected_request` is accepted. Neither moves back.
-    pub(crate) fn skip_to(&mut self, next_request: u32, expected_request: u32) {
+    fn skip_to(&mut self, next_request: u32, expected_request: u32) {
         self.send.skip_to(next_request);
         self.receive.skip_to(expected_request);
-    }
-
-    pub(crate) fn note_sync(&mut self, m1: u32) {
-        self.last_sync = self.last_sync.max(Some(m1));
     }
 
     /// Appends the record: about 12 bytes, at most [`ENCODED_LEN_BOUND`](Self::ENCODED_LEN_BOUND).
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.send.encode(out);
         self.receive.encode(out);
-        put_optional(out, self.last_sync);
+        put_optional(out, self.last_sync());
+        if let Some(sync) = self.last_sync {
+            out.extend_from_slice(&sync.nonce);
+            put(out, sync.p2.into());
+            put(out, sync.m2.into());
+        }
     }
 
     /// An upper bound of the encoded length in bytes.
-    pub const ENCODED_LEN_BOUND: usize = (5 + 1 + 10 + 1) + (5 + 1 + 10 + 10 + 1) + 5;
+    pub const ENCODED_LEN_BOUND: usize = (5 + 1 + 10 + 1) + (5 + 1 + 10 + 10 + 1) + (5 + 4 + 5 + 5);
 
     /// Reads what [`encode`](Self::encode) wrote.
     ///
@@ -240,13 +290,28 @@ impl MessageIds {
         let mut reader = Reader::new(bytes);
         let send = SendWindow::decode(&mut reader)?;
         let receive = ReceiveWindow::decode(&mut reader)?;
-        let last_sync = reader.optional_u32("last synchronization")?;
+        let last_sync = AnsweredSync::decode(&mut reader)?;
         reader.finish()?;
         Ok(Self {
             send,
             receive,
             last_sync,
         })
+    }
+}
+
+impl AnsweredSync {
+    fn decode(reader: &mut Reader<'_>) -> Result<Option<Self>, CodecError> {
+        const FIELD: &str = "last synchronization";
+        let Some(m1) = reader.optional_u32(FIELD)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            m1,
+            nonce: reader.bytes(FIELD)?,
+            p2: reader.u32(FIELD)?,
+            m2: reader.u32(FIELD)?,
+        }))
     }
 }
 
@@ -266,6 +331,9 @@ pub enum SendError {
         /// The peer's window.
         window: u8,
     },
+    /// The peer has not agreed to the ids yet, perhaps since an earlier failover.
+    #[error("message ids are being synchronized with the peer; wait for the end of it")]
+    Synchronizing,
     /// RFC 7296 §2.2: "In the unlikely event that Message IDs grow too large to fit in 32 bits, the
     /// IKE SA MUST be closed or rekeyed."
     #[error("the message ids of this IKE SA are used up; rekey or close it")]
@@ -325,7 +393,8 @@ impl Lag {
 pub enum Takeover {
     /// Nothing is outstanding and nothing unknown: carry on with the next id.
     Continue,
-    /// Synchronize with the peer ([`rfc6311`](crate::rfc6311)) before the next request.
+    /// Synchronize with the peer ([`rfc6311`](crate::rfc6311)) before the next request. If the ids
+    /// may lag, accept no request before that either: the former active may have processed it.
     Synchronize,
     /// The peer does not support it and the next id is not safe to use. RFC 6311 §5, case 4: "the
     /// IKE and IPsec SAs may or may not survive the failover". Answer the peer if the lag is

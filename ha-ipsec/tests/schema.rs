@@ -11,7 +11,8 @@ fn generated_messages_match_the_schema() {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("schema");
     std::fs::create_dir_all(&out).unwrap();
     prost_build::Config::new()
-        .skip_debug(["."])
+        // Those with keys.
+        .skip_debug([".ipsec.IpsecSa", ".ipsec.IkeSa"])
         .out_dir(&out)
         .compile_fds(files)
         .unwrap();

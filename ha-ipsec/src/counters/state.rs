@@ -22,7 +22,8 @@ pub(crate) struct CountersConfig {
     pub(crate) id: ClientId,
     /// Upper bound of the number of counters.
     pub(crate) max_counters: u32,
-    /// How long the loss of a standby may go unnoticed: reservations and ceilings last as long.
+    /// How long the loss of a standby may go unnoticed: reservations last as long. Ceilings do not:
+    /// at a takeover all up to the ceiling is lost, so each of them lasts for one flush.
     pub(crate) detection: Duration,
     /// How old marks get before they are sent.
     pub(crate) flush_interval: Duration,
@@ -174,6 +175,13 @@ impl Counters {
         self.rows.lock().find(instance).is_some()
     }
 
+    /// Bytes that passed through an instance, as far as this unit knows.
+    pub(crate) fn bytes(&self, instance: u64) -> u64 {
+        let rows = self.rows.lock();
+        let control = rows.find(instance).and_then(|slot| rows.control(slot));
+        control.map_or(0, |control| control.live.bytes().bytes())
+    }
+
     /// Nothing passes through an instance any more; it stays until it is removed.
     pub(crate) fn close(&self, instance: u64) {
         let mut rows = self.rows.lock();
@@ -269,6 +277,11 @@ impl Counters {
 
     /// How far reservations and ceilings are ahead: what moves until the next one is acknowledged,
     /// even if the standby has just been lost and nobody knows yet.
+    ///
+    /// Ceilings cover a part of the detection time only. The numbers below one are lost at a
+    /// takeover, unless they pass by during the outage, and that lasts for a detection: the rest is
+    /// room for the error of the measured rate. What comes above the ceiling until the loss is noticed
+    /// waits.
     pub(super) fn sizes(&self, latency: Duration) -> Sizes {
         let config = &self.config;
         let wait = config.detection + config.flush_interval;
@@ -281,7 +294,7 @@ impl Counters {
             },
             ceiling: CeilingConfig {
                 max: config.replay_interval_inbound,
-                flush_interval: wait,
+                flush_interval: config.flush_interval + config.detection * 5 / 8,
                 idle: config.quiet,
                 ..CeilingConfig::default()
             },

@@ -86,6 +86,18 @@ impl<'a> Reader<'a> {
         u32::try_from(self.u64(field)?).map_err(|_| CodecError::NotCanonical { field })
     }
 
+    pub(crate) fn bytes<const N: usize>(
+        &mut self,
+        field: &'static str,
+    ) -> Result<[u8; N], CodecError> {
+        let (bytes, rest) = self
+            .0
+            .split_first_chunk()
+            .ok_or(CodecError::Truncated { field })?;
+        self.0 = rest;
+        Ok(*bytes)
+    }
+
     /// A number plus one, or 0 for `None`, as [`put_optional`] writes it.
     pub(crate) fn optional_u32(&mut self, field: &'static str) -> Result<Option<u32>, CodecError> {
         let number = self.u64(field)?.checked_sub(1).map(u32::try_from);

@@ -148,6 +148,24 @@ fn a_takeover_carries_on_only_where_nothing_is_unknown() {
 }
 
 #[test]
+fn a_second_failover_finishes_what_the_first_began() {
+    let mut ids = MessageIds::new(5, 5);
+    ids.begin_sync(7, 5);
+    assert_eq!(ids.begin_request(), Err(SendError::Synchronizing));
+    let mut next = MessageIds::decode(&encoded(&ids)).unwrap();
+    assert_eq!(
+        next.take_over(Lag::None, SyncSupport::ALL),
+        Takeover::Synchronize
+    );
+    ids.finish_sync(7, 5);
+    assert_eq!(
+        ids.take_over(Lag::None, SyncSupport::ALL),
+        Takeover::Continue
+    );
+    assert_eq!(ids.begin_request(), Ok(7));
+}
+
+#[test]
 fn a_request_that_the_former_active_did_not_answer_is_processed_afresh_if_nothing_lags() {
     let mut ids = windows(2, 1);
     ids.handle_request(0);
@@ -200,27 +218,33 @@ fn a_record_is_small() {
     let widest = MessageIds {
         send: SendWindow::new(u32::MAX),
         receive: ReceiveWindow::new(u32::MAX),
-        last_sync: Some(u32::MAX),
+        last_sync: Some(AnsweredSync {
+            m1: u32::MAX,
+            nonce: [0xff; 4],
+            p2: u32::MAX,
+            m2: u32::MAX,
+        }),
     };
+    assert_eq!(MessageIds::decode(&encoded(&widest)), Ok(widest));
     assert!(encoded(&widest).len() <= MessageIds::ENCODED_LEN_BOUND);
 }
 
 #[test]
 fn contradictions_are_refused() {
     // oldest, span, answered, size; base, span, received, answered, size; last sync.
-    let good = [4, 2, 0b10, 2, 3, 2, 0b11, 0b01, 2, 0];
+    // Sizes less one.
+    let good = [4, 2, 0b10, 1, 3, 2, 0b11, 0b01, 1, 0];
     assert!(MessageIds::decode(&good).is_ok());
     for (at, value) in [
         (1, 3),     // more outstanding than the window
         (2, 0b11),  // the oldest is answered
         (2, 0b100), // answered, but never sent
-        (3, 0),     // no window
-        (3, 65),
+        (3, 0),     // a smaller window than what is in it
         (5, 3),     // more than the window
         (6, 0b100), // received, but beyond the top
         (6, 0b10),  // answered, but not received
         (8, 0),
-        (8, 1), // a smaller window than what is in it
+        (8, 64),
     ] {
         let mut bad = good;
         bad[at] = value;
@@ -232,6 +256,11 @@ fn contradictions_are_refused() {
             "{at} {value}"
         );
     }
+    let wide = [&good[..3], &[0x80, 1], &good[4..]].concat();
+    assert!(matches!(
+        MessageIds::decode(&wide),
+        Err(CodecError::Contradiction { .. })
+    ));
     assert!(matches!(
         MessageIds::decode(&good[..9]),
         Err(CodecError::Truncated { .. })

@@ -17,6 +17,8 @@ pub(super) struct SendWindow {
     pub(super) next: u32,
     answered: u64,
     pub(super) size: u8,
+    /// Ids were skipped and the peer has not agreed yet: it would not accept `next`.
+    pub(super) synchronizing: bool,
 }
 
 impl SendWindow {
@@ -26,6 +28,7 @@ impl SendWindow {
             next,
             answered: 0,
             size: 1,
+            synchronizing: false,
         }
     }
 
@@ -76,14 +79,18 @@ impl SendWindow {
         put(out, self.oldest.into());
         put(out, self.span().into());
         put(out, self.answered);
-        put(out, self.size.into());
+        // One byte: sizes are 1 to 64.
+        let flag = u64::from(self.synchronizing) << 6;
+        put(out, u64::from(self.size - 1) | flag);
     }
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         let oldest = reader.u32("oldest outstanding request")?;
         let span = reader.u32("requests outstanding")?;
         let answered = reader.u64("requests answered")?;
-        let size = window_size(reader, "window of the peer")?;
+        let window = reader.u8("window of the peer")?;
+        let synchronizing = window & 1 << 6 != 0;
+        let size = window_size(window & !(1 << 6), "window of the peer")?;
         // A window only grows, so it bounds the span.
         let next = oldest.checked_add(span).filter(|_| span <= size.into());
         let next = next.ok_or(CodecError::Contradiction {
@@ -100,6 +107,7 @@ impl SendWindow {
             next,
             answered,
             size,
+            synchronizing,
         })
     }
 }
@@ -212,7 +220,7 @@ impl ReceiveWindow {
         put(out, (self.top - self.base).into());
         put(out, self.received);
         put(out, self.answered);
-        put(out, self.size.into());
+        put(out, (self.size - 1).into());
     }
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -223,7 +231,7 @@ impl ReceiveWindow {
         let span = reader.u32("window span")?;
         let received = reader.u64("requests received")?;
         let answered = reader.u64("requests answered")?;
-        let size = window_size(reader, "own window")?;
+        let size = window_size(reader.u8("own window")?, "own window")?;
         let top = base.checked_add(span).filter(|_| span <= size.into());
         let top = top.ok_or(RECEIVED)?;
         if received & !mask(span) != 0 || answered & !received != 0 {
@@ -239,10 +247,10 @@ impl ReceiveWindow {
     }
 }
 
-fn window_size(reader: &mut Reader<'_>, field: &'static str) -> Result<u8, CodecError> {
-    let size = reader.u8(field)?;
-    if (1..=MAX_WINDOW).contains(&size) {
-        Ok(size)
+/// The size whose predecessor was written.
+const fn window_size(less_one: u8, field: &'static str) -> Result<u8, CodecError> {
+    if less_one < MAX_WINDOW {
+        Ok(less_one + 1)
     } else {
         Err(CodecError::Contradiction { field })
     }

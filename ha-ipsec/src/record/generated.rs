@@ -106,7 +106,6 @@ pub struct IpsecSa {
 }
 /// A traffic selector.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
 pub struct Selector {
     /// The first and the last address, 4 or 16 bytes each.
     #[prost(bytes = "vec", tag = "1")]
@@ -120,7 +119,6 @@ pub struct Selector {
 }
 /// UDP encapsulation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
 pub struct NatT {
     #[prost(uint32, tag = "1")]
     pub local_port: u32,
@@ -134,7 +132,6 @@ pub struct NatT {
 }
 /// Attributes of an SA in the Linux kernel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
 pub struct LinuxAttributes {
     /// As IpsecSa.mark.
     #[prost(fixed64, optional, tag = "1")]
@@ -283,7 +280,6 @@ pub struct IkeSa {
 }
 /// How a side of an IKE SA proved who it is; absent if that is not known.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
 pub struct Authentication {
     /// 1 pre-shared key, 2 certificate, 3 public-key encryption, 4 EAP, 5 XAUTH, 6 NULL. A message of
     /// another kind is kept as it came.
@@ -301,7 +297,6 @@ pub struct Authentication {
 }
 /// A configuration payload's or mode-config's attribute.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
 pub struct ConfigAttribute {
     #[prost(uint32, tag = "1")]
     pub kind: u32,
@@ -310,7 +305,6 @@ pub struct ConfigAttribute {
 }
 /// Dead peer detection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
 pub struct DpdConfig {
     #[prost(uint32, tag = "1")]
     pub interval_s: u32,
@@ -327,7 +321,6 @@ pub struct DpdConfig {
 }
 /// What changes with each exchange of an IKE SA.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
 pub struct IkeProgress {
     /// Message-id windows, in the form of ha-ipsec/src/message_id. Always there.
     #[prost(bytes = "vec", tag = "1")]
@@ -345,7 +338,7 @@ pub struct IkeProgress {
     #[prost(uint64, tag = "6")]
     pub packets_out: u64,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Direction {
     Unspecified = 0,
@@ -374,7 +367,7 @@ impl Direction {
         }
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Mode {
     Unspecified = 0,
@@ -403,7 +396,7 @@ impl Mode {
         }
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum InboundPolicy {
     Strict = 0,
@@ -432,7 +425,7 @@ impl InboundPolicy {
         }
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Isolated {
     Continue = 0,
@@ -458,7 +451,7 @@ impl Isolated {
         }
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum IkeRole {
     RoleUnspecified = 0,
@@ -487,7 +480,7 @@ impl IkeRole {
         }
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum IkeState {
     StateUnspecified = 0,

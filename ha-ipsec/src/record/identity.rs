@@ -150,7 +150,7 @@ impl fmt::Display for Authentication {
 
 /// The certificate of a peer: what is needed to check it against a revocation list that comes
 /// later, and to show it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Certificate {
     /// The authentication method at IANA (IKEv2): 1 RSA, 3 DSS, 9..=11 ECDSA, 14 digital
     /// signature. IKEv1 SAs use the same.
@@ -160,6 +160,17 @@ pub struct Certificate {
     /// The certificates as DER, the peer's own first; at most [`MAX_CHAIN`](Self::MAX_CHAIN) of at
     /// most [`MAX_DER_BYTES`](Self::MAX_DER_BYTES) each. May be empty.
     pub chain: Vec<Bytes>,
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let method = self.method_name();
+        let (certificates, hashed) = (self.chain.len(), self.sha256.is_some());
+        write!(
+            f,
+            "Certificate({method}, chain of {certificates}, hashed: {hashed})"
+        )
+    }
 }
 
 impl Certificate {
@@ -196,7 +207,7 @@ impl fmt::Debug for UnknownAuthentication {
 
 /// A configuration attribute (RFC 7296 §3.15.1) or a mode-config attribute (IKEv1): an address that
 /// the peer was assigned, a name server, a banner.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ConfigAttribute {
     /// The attribute type at IANA; vendors' types are kept as they are.
     pub kind: u16,
@@ -247,6 +258,21 @@ impl ConfigAttribute {
                 Some(octets.into())
             }
             _ => None,
+        }
+    }
+}
+
+/// The type with the address or the length: a value may be what a client answered to XAUTH.
+impl fmt::Debug for ConfigAttribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ip() {
+            Some(ip) => write!(f, "ConfigAttribute({}, {ip})", self.kind),
+            None => write!(
+                f,
+                "ConfigAttribute({}, {} bytes)",
+                self.kind,
+                self.value.len()
+            ),
         }
     }
 }

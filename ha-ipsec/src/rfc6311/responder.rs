@@ -1,23 +1,23 @@
 //! The peer's side of a synchronization.
 
 use super::{ChildNumbers, MessageIdSync, ReplayDelta, SyncRequest, SyncResponse, SyncSupport};
-use crate::message_id::{HIGHEST_ID, MessageIds, Request};
+use crate::message_id::{AnsweredSync, HIGHEST_ID, MessageIds, Request};
 
-/// Answers the synchronization requests of a cluster, for one IKE SA.
+/// Answers the synchronization requests of a cluster. All it remembers is in the [`MessageIds`], so
+/// that it survives a failover of this side too.
 ///
 /// # A lost response
 /// RFC 6311 §5.1 has a request dropped "if M1 is lower than or equal to the highest value it has
 /// seen from the cluster. This includes any previous received synchronization messages." Taken
 /// literally that drops the retransmission of a request whose response was lost, and with at most
-/// one synchronization per failover the IKE SA is then lost too. This type deviates: an *exact*
-/// repetition of the last request answered is answered with the *same* response, as RFC 7296 §2.1
-/// has it for any request, until a request with the new ids has shown that the response arrived.
-/// Nothing changes by it: a replaying attacker obtains a message that was already on the wire, and
-/// which the cluster drops by its nonce. (strongSwan answers any request with an equal M1.)
-#[derive(Clone, Copy, Debug, Default)]
+/// one synchronization per failover the IKE SA is then lost too. This type deviates: a repetition of
+/// the last request answered (the same M1, the same nonce) is answered with the *same* response, as
+/// RFC 7296 §2.1 has it for any request, until a request with the new ids has shown that the response
+/// arrived. Nothing changes by it: a replaying attacker obtains what was already on the wire, and
+/// the cluster drops it by its nonce. (strongSwan answers any request with an equal M1.)
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct SyncResponder {
     late: LateSync,
-    answered: Option<(SyncRequest, MessageIdSync)>,
 }
 
 /// What to do with a new request whose M1 is not above every id that was seen.
@@ -39,7 +39,8 @@ pub enum LateSync {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
     /// Raise the replay counters of all child SAs that this side sends on, replicate the message
-    /// ids, then send the response. Give up the requests and responses that were under way: RFC 6311
+    /// ids, tell [`Synchronizer::answered_peer`](super::Synchronizer::answered_peer), then send the
+    /// response. Give up the requests and responses that were under way: RFC 6311
     /// §9: "The peer should not wait for any pending responses".
     Respond {
         /// The response.
@@ -78,10 +79,7 @@ pub enum Ignored {
 impl SyncResponder {
     /// A responder with a policy for requests that come late.
     pub const fn new(late: LateSync) -> Self {
-        Self {
-            late,
-            answered: None,
-        }
+        Self { late }
     }
 
     /// Takes an authenticated request, and moves `ids` if it is answered.
@@ -92,7 +90,7 @@ impl SyncResponder {
     /// With replay counters alone this is an ordinary exchange: the request is noted in `ids`, and
     /// the caller keeps the response as for any other.
     pub fn handle_request(
-        &mut self,
+        self,
         request: &SyncRequest,
         support: SyncSupport,
         children: ChildNumbers,
@@ -109,44 +107,32 @@ impl SyncResponder {
     }
 
     fn synchronize(
-        &mut self,
+        self,
         request: &SyncRequest,
         sync: MessageIdSync,
         children: ChildNumbers,
         ids: &mut MessageIds,
     ) -> Result<Answer, Ignored> {
-        if let Some(response) = self.repeated(request, ids) {
-            return Ok(Answer::Repeat(respond(response)));
+        let (m1, nonce) = (sync.next_request, sync.nonce);
+        let repeated = |it: &AnsweredSync| (it.m1, it.nonce) == (m1, nonce);
+        if let Some(answered) = ids.unconfirmed_sync().filter(repeated) {
+            return Ok(Answer::Repeat(respond(answered)));
         }
-        self.check_fresh(sync.next_request, ids)?;
+        self.check_fresh(m1, ids)?;
         check_width(request.replay, children)?;
         let (p2, m2) = settle(sync, ids);
         if p2 > HIGHEST_ID || m2 > HIGHEST_ID {
             return Err(Ignored::Exhausting);
         }
-        ids.skip_to(p2, m2);
-        ids.note_sync(sync.next_request);
-        let response = MessageIdSync {
-            nonce: sync.nonce,
-            next_request: p2,
-            expected_request: m2,
-        };
-        self.answered = Some((*request, response));
+        let answered = AnsweredSync { m1, nonce, p2, m2 };
+        ids.answer_sync(answered);
         Ok(Answer::Respond {
-            response: respond(response),
+            response: respond(answered),
             replay: request.replay,
         })
     }
 
-    /// The response to send again. Once the cluster has used an id that the response told it, it has
-    /// the response.
-    fn repeated(&self, request: &SyncRequest, ids: &MessageIds) -> Option<MessageIdSync> {
-        let (answered, response) = self.answered?;
-        let is_current = ids.expected_request() == response.expected_request;
-        (answered == *request && is_current).then_some(response)
-    }
-
-    fn check_fresh(&self, m1: u32, ids: &MessageIds) -> Result<(), Ignored> {
+    fn check_fresh(self, m1: u32, ids: &MessageIds) -> Result<(), Ignored> {
         let seen = match self.late {
             LateSync::Drop => ids.highest_seen(),
             LateSync::Answer => ids.last_sync(),
@@ -195,9 +181,13 @@ fn check_width(replay: Option<ReplayDelta>, children: ChildNumbers) -> Result<()
     }
 }
 
-const fn respond(ids: MessageIdSync) -> SyncResponse {
+const fn respond(answered: AnsweredSync) -> SyncResponse {
     SyncResponse {
         message_id: 0,
-        ids: Some(ids),
+        ids: Some(MessageIdSync {
+            nonce: answered.nonce,
+            next_request: answered.p2,
+            expected_request: answered.m2,
+        }),
     }
 }

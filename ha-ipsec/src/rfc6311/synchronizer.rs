@@ -35,7 +35,6 @@ struct Pending {
     transmissions: u8,
     transmit: bool,
     deadline: Time,
-    answered_peer: bool,
 }
 
 /// When a request is sent again.
@@ -240,7 +239,6 @@ impl Synchronizer {
             transmissions: 1,
             transmit: true,
             deadline: now + self.schedule.wait(1),
-            answered_peer: false,
         });
         Ok(())
     }
@@ -274,7 +272,7 @@ impl Synchronizer {
         // §5.1: "P1 SHOULD be 1 more than the last Message ID value received from the peer". The peer
         // answers with the higher of this and its own.
         let p1 = ids.expected_request();
-        ids.skip_to(m1, p1);
+        ids.begin_sync(m1, p1);
         Ok(SyncRequest {
             message_id: 0,
             ids: Some(MessageIdSync {
@@ -307,15 +305,11 @@ impl Synchronizer {
             pending.deadline = now + self.schedule.wait(pending.transmissions);
             return None;
         }
-        let outcome = if pending.answered_peer {
-            SyncOutcome::Synchronized { replay: false }
-        } else {
-            SyncOutcome::TearDown(TearDown::Unanswered {
-                transmissions: pending.transmissions,
-            })
-        };
+        let transmissions = pending.transmissions;
         self.pending = None;
-        Some(outcome)
+        Some(SyncOutcome::TearDown(TearDown::Unanswered {
+            transmissions,
+        }))
     }
 
     /// Takes an authenticated response, and adopts its values.
@@ -353,20 +347,36 @@ impl Synchronizer {
         })
     }
 
-    /// Simultaneous failover (RFC 6311 §2, A.4): a request of the peer was answered while ours may be
-    /// under way. Both ends now have the same values, so silence to our own request is no longer a
-    /// reason to tear the IKE SA down: a peer that holds to §5.1 may have to drop it. A response is
-    /// still awaited, for the peer may move on by processing our request.
-    pub fn answered_peer(&mut self) {
-        if let Some(pending) = &mut self.pending {
-            pending.answered_peer |= pending.request.ids.is_some();
+    /// Simultaneous failover (RFC 6311 §2, A.4): a request of the peer was answered, which has moved
+    /// `ids`; call it whenever [`SyncResponder`](super::SyncResponder) says to respond.
+    ///
+    /// Our own synchronization goes on: the peer's request may have been held back since an earlier
+    /// failover of its own, so it proves nothing about what the peer knows now. But if the peer's P1
+    /// lay above our M1, our request now names ids that the peer has been told not to expect; it
+    /// would drop it. Then it is sent on with the values of the answer, still as the one
+    /// synchronization of this failover.
+    ///
+    /// An ordinary request for replay counters was given up with all that was under way.
+    pub fn answered_peer(&mut self, ids: &MessageIds, now: Time) {
+        let Some(pending) = &mut self.pending else {
+            return;
+        };
+        let Some(sent) = &mut pending.request.ids else {
+            self.pending = None;
+            return;
+        };
+        if ids.next_request() > sent.next_request {
+            sent.next_request = ids.next_request();
+            sent.expected_request = ids.expected_request();
+            pending.transmissions = 1;
+            pending.transmit = true;
+            pending.deadline = now + self.schedule.wait(1);
         }
     }
 
-    /// Whether a synchronization is under way whose end must be awaited before a request is sent.
+    /// Whether message ids are being synchronized.
     pub fn is_pending(&self) -> bool {
-        self.pending
-            .is_some_and(|it| it.request.ids.is_some() && !it.answered_peer)
+        self.pending.is_some_and(|it| it.request.ids.is_some())
     }
 
     /// Whether requests of the peer other than synchronizations may be handed to
@@ -403,6 +413,6 @@ fn adopt(sent: MessageIdSync, got: MessageIdSync, ids: &mut MessageIds) -> Resul
     if m2 > HIGHEST_ID || p2 > HIGHEST_ID {
         return Err(TearDown::Exhausted);
     }
-    ids.skip_to(m2, p2);
+    ids.finish_sync(m2, p2);
     Ok(())
 }

@@ -1,13 +1,20 @@
 //! What is to be done with SAs, and when.
 
 use core::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use core::time::Duration;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use ha_core::id::UnitId;
+use ha_core::time::Time;
+
+use super::clock::Clock;
 use super::path::{Path, Told};
 use super::{Control, Inner};
 use crate::id::{IkeId, SaId};
-use crate::lifetime::Charge;
+use crate::lifetime::{
+    Charge, Elapsed, Lifetime, LifetimeClock, LifetimeState, SpreadKey, Spreading,
+};
 use crate::record::{IkeSa, IpsecSa};
 use crate::sequence::RekeyReason;
 
@@ -43,6 +50,12 @@ pub enum SadEvent {
         /// Whether it must go at once.
         hard: bool,
     },
+    /// Nothing passed through an IPsec SA for its idle time: delete it. After a takeover the time
+    /// begins anew.
+    IdleTimeout {
+        /// Which.
+        id: SaId,
+    },
     /// After a takeover: an IPsec SA whose IKE SA is not here. It can be used, but nobody can rekey
     /// it: delete it when its lifetime ends, or at once.
     Orphan {
@@ -72,8 +85,10 @@ pub enum Which {
 /// Events are bounded by what there is: at most a few for each SA, each told once.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    due: BinaryHeap<Reverse<(u64, u8, Target)>>,
+    due: BinaryHeap<Reverse<(Time, u8, Target)>>,
     events: VecDeque<SadEvent>,
+    /// Bytes of each SA with an idle timer when it was looked at last, by instance.
+    idle: HashMap<u64, u64>,
     /// Where the walk through the tables is that follows a takeover.
     scan: Option<u32>,
     scan_ike: Option<u32>,
@@ -88,6 +103,7 @@ enum Target {
 
 const SOFT: u8 = 0;
 const HARD: u8 = 1;
+const IDLE: u8 = 2;
 /// Slots visited in one tick while walking: a tick stays well below a millisecond.
 const SCAN_STEPS: usize = 16;
 
@@ -96,41 +112,93 @@ impl Agenda {
         self.events.pop_front()
     }
 
-    pub(super) fn add(&mut self, id: SaId, sa: &IpsecSa) {
+    /// Notes when the lifetime of a new SA, or of one that was taken over, ends.
+    pub(super) fn add(&mut self, id: SaId, sa: &IpsecSa, around: &Around) {
+        let key = SpreadKey::of_sa(&id, around.unit);
         let target = Target::Sa(id, sa.instance);
-        for (kind, limits) in [(SOFT, &sa.lifetime.soft), (HARD, &sa.lifetime.hard)] {
-            if let Some(seconds) = limits.seconds {
-                let at = sa.created_unix_s.saturating_add(seconds);
-                self.due.push(Reverse((at, kind, target)));
-            }
+        self.note(target, &sa.lifetime, key, sa.created_unix_s, around);
+        if let Some(idle) = idle_time(sa)
+            && self.idle.insert(sa.instance, 0).is_none()
+        {
+            self.due
+                .push(Reverse((around.clock.now + idle, IDLE, target)));
         }
     }
 
-    pub(super) fn add_ike(&mut self, id: IkeId, ike: &IkeSa) {
-        for (kind, limits) in [(SOFT, &ike.lifetime.soft), (HARD, &ike.lifetime.hard)] {
-            if let Some(seconds) = limits.seconds {
-                let at = ike.created_unix_s.saturating_add(seconds);
-                self.due.push(Reverse((at, kind, Target::Ike(id))));
+    /// The same for an IKE SA.
+    pub(super) fn add_ike(&mut self, id: IkeId, ike: &IkeSa, around: &Around) {
+        let key = SpreadKey::of_ike(&id, around.unit);
+        let target = Target::Ike(id);
+        self.note(target, &ike.lifetime, key, ike.created_unix_s, around);
+    }
+
+    fn note(
+        &mut self,
+        target: Target,
+        lifetime: &Lifetime,
+        key: SpreadKey,
+        created_unix_s: u64,
+        around: &Around,
+    ) {
+        let mut now = around.clock.now;
+        let age_s = around.clock.unix_s().saturating_sub(created_unix_s);
+        let clock = if age_s == 0 {
+            LifetimeClock::fresh(lifetime, around.spreading, key, now)
+        } else {
+            let state = LifetimeState {
+                age_s,
+                ..LifetimeState::default()
+            };
+            let sent = (state, Elapsed::Held(Duration::ZERO));
+            LifetimeClock::resume(lifetime, around.spreading, key, sent, now)
+        };
+        loop {
+            match clock.at(now) {
+                Charge::Ok => {}
+                Charge::Soft => self.due.push(Reverse((now, SOFT, target))),
+                Charge::Hard => {
+                    self.due.push(Reverse((now, HARD, target)));
+                    return;
+                }
             }
+            let Some(next) = clock.poll_timeout(now) else {
+                return;
+            };
+            now = next;
         }
     }
 }
 
+/// What lifetimes are told by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around {
+    pub(super) unit: UnitId,
+    pub(super) spreading: Spreading,
+    pub(super) clock: Clock,
+}
+
 impl Inner {
     /// Looks at deadlines and alerts.
-    pub(super) fn advance(&self, unix_s: u64) {
+    pub(super) fn advance(&self, now: Time, unix_s: u64) {
         let mut control = self.control.lock();
         self.forget_if_told(&mut control);
-        if !self.counters.core.gate.is_open() {
+        let active = self.counters.core.gate.is_open();
+        self.keep_time(&mut control.clock, now, unix_s, active);
+        if !active {
             return;
         }
+        let around = self.around(&control);
         self.begin_walk(&mut control.agenda);
-        self.walk(&mut control.agenda);
+        self.walk(&mut control.agenda, &around);
         while let Some(Reverse((at, _, _))) = control.agenda.due.peek()
-            && *at <= unix_s
+            && *at <= now
             && let Some(Reverse((_, kind, target))) = control.agenda.due.pop()
         {
-            self.expire(kind, target, &mut control);
+            if kind == IDLE {
+                self.look_if_idle(target, now, &mut control.agenda);
+            } else {
+                self.expire(kind, target, &mut control);
+            }
         }
         for slot in self.counters.take_alerts() {
             self.look_at(slot, &mut control.agenda);
@@ -150,19 +218,27 @@ impl Inner {
         }
     }
 
-    fn walk(&self, agenda: &mut Agenda) {
+    pub(super) fn around(&self, control: &Control) -> Around {
+        Around {
+            unit: self.config.unit,
+            spreading: self.config.spreading,
+            clock: control.clock,
+        }
+    }
+
+    fn walk(&self, agenda: &mut Agenda, around: &Around) {
         for _ in 0..SCAN_STEPS {
             if let Some(from) = agenda.scan_ike {
                 agenda.scan_ike = self
                     .ike
-                    .visit_from(from, |id, ike| agenda.add_ike(*id, ike));
+                    .visit_from(from, |id, ike| agenda.add_ike(*id, ike, around));
             } else if let Some(from) = agenda.scan {
                 let mut found = Vec::new();
                 agenda.scan = self
                     .ipsec
                     .visit_from(from, |id, sa| found.push((*id, Arc::clone(sa))));
                 for (id, sa) in found {
-                    self.meet(id, &sa, agenda);
+                    self.meet(id, &sa, agenda, around);
                 }
             } else {
                 return;
@@ -171,8 +247,8 @@ impl Inner {
     }
 
     /// An SA that was taken over.
-    fn meet(&self, id: SaId, sa: &IpsecSa, agenda: &mut Agenda) {
-        agenda.add(id, sa);
+    fn meet(&self, id: SaId, sa: &IpsecSa, agenda: &mut Agenda, around: &Around) {
+        agenda.add(id, sa, around);
         if let Some(ike) = sa.ike.filter(|ike| !self.ike.contains(ike)) {
             agenda.events.push_back(SadEvent::Orphan { id, ike });
         }
@@ -204,6 +280,22 @@ impl Inner {
         control.agenda.events.push_back(event);
     }
 
+    fn look_if_idle(&self, target: Target, now: Time, agenda: &mut Agenda) {
+        let Target::Sa(id, instance) = target else {
+            return;
+        };
+        let sa = self.ipsec.get(&id).filter(|sa| sa.instance == instance);
+        let Some(idle) = sa.as_deref().and_then(idle_time) else {
+            agenda.idle.remove(&instance);
+            return;
+        };
+        let bytes = self.counters.bytes(instance);
+        if agenda.idle.insert(instance, bytes) == Some(bytes) {
+            agenda.events.push_back(SadEvent::IdleTimeout { id });
+        }
+        agenda.due.push(Reverse((now + idle, IDLE, target)));
+    }
+
     /// An SA that asked to be looked at.
     fn look_at(&self, slot: ha_core::id::Slot, agenda: &mut Agenda) {
         let Some(id) = self.counters.user_of(slot) else {
@@ -232,4 +324,9 @@ impl Inner {
             agenda.events.push_back(SadEvent::Rekey { id, reason });
         }
     }
+}
+
+fn idle_time(sa: &IpsecSa) -> Option<Duration> {
+    let seconds = sa.idle_timeout_s.filter(|seconds| *seconds > 0)?;
+    Some(Duration::from_secs(seconds.into()))
 }

@@ -71,7 +71,11 @@ impl Inner {
 
     pub(super) fn forget_if_told(&self, control: &mut super::Control) {
         if self.forgotten.swap(false, Ordering::AcqRel) {
-            *control = super::Control::default();
+            let clock = control.clock;
+            *control = super::Control {
+                clock,
+                ..super::Control::default()
+            };
         }
     }
 

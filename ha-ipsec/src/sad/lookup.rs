@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::path::{Bounds, InboundSa, OutboundSa, Path, Told};
+use super::path::{InboundSa, OutboundSa, Path, Told};
 use super::{Inner, Sad};
 use crate::counters::Live;
 use crate::id::SaId;
+use crate::lifetime::{SpreadKey, Thresholds};
 use crate::record::{Direction, IpsecSa};
 
 /// Why a packet finds no SA that it may use.
@@ -83,6 +84,36 @@ impl Sad {
     pub fn inbound(&self, id: &SaId) -> Result<Arc<InboundSa>, LookupError> {
         self.pin().inbound(id).cloned()
     }
+
+    /// Where an SA stands that packets use; `None` for one that none has used since this unit
+    /// became active, which stays so: for display.
+    pub fn in_use(&self, id: &SaId) -> Option<InUse> {
+        Some(match self.inner.paths.pin().get(id)? {
+            Path::Outbound(sa) => InUse {
+                bytes: sa.bytes(),
+                highest: sa.handed_out(),
+                acknowledged: sa.limit(),
+            },
+            Path::Inbound(sa) => InUse {
+                bytes: sa.bytes(),
+                highest: sa.top(),
+                acknowledged: sa.live.window.ceiling(),
+            },
+        })
+    }
+}
+
+/// Where an SA in use stands: not what the standby was told, but what packets did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct InUse {
+    /// Bytes charged.
+    pub bytes: u64,
+    /// The highest number handed out or accepted.
+    pub highest: u64,
+    /// The number up to which the standby has acknowledged; `None` while no other unit can hold
+    /// the SA.
+    pub acknowledged: Option<u64>,
 }
 
 impl Pinned<'_> {
@@ -138,37 +169,38 @@ impl Inner {
         let entered = self.counters.live(instance, |live| {
             // Within the lock of the counters: no flush comes between, and what is removed later
             // is removed from here later too.
-            if let Some(path) = path(record, live) {
+            if let Some(path) = self.path(record, live) {
                 self.paths.pin().insert(id, path);
             }
         });
         entered.ok_or(LookupError::NoCounters { id })
     }
-}
 
-fn path(record: Arc<IpsecSa>, live: Live) -> Option<Path> {
-    let bounds = Bounds::new(&record);
-    let told = Told::default();
-    live.used_by(record.id);
-    match (record.direction, live) {
-        (Direction::Outbound, Live::Outbound(live)) => {
-            let sa = OutboundSa {
-                record,
-                live,
-                bounds,
-                told,
-            };
-            Some(Path::Outbound(Arc::new(sa)))
+    fn path(&self, record: Arc<IpsecSa>, live: Live) -> Option<Path> {
+        let key = SpreadKey::of_sa(&record.id, self.config.unit);
+        let bounds = Thresholds::new(&record.lifetime, self.config.spreading, key);
+        let told = Told::default();
+        live.used_by(record.id);
+        match (record.direction, live) {
+            (Direction::Outbound, Live::Outbound(live)) => {
+                let sa = OutboundSa {
+                    record,
+                    live,
+                    bounds,
+                    told,
+                };
+                Some(Path::Outbound(Arc::new(sa)))
+            }
+            (Direction::Inbound, Live::Inbound(live)) => {
+                let sa = InboundSa {
+                    record,
+                    live,
+                    bounds,
+                    told,
+                };
+                Some(Path::Inbound(Arc::new(sa)))
+            }
+            (Direction::Outbound | Direction::Inbound, _) => None,
         }
-        (Direction::Inbound, Live::Inbound(live)) => {
-            let sa = InboundSa {
-                record,
-                live,
-                bounds,
-                told,
-            };
-            Some(Path::Inbound(Arc::new(sa)))
-        }
-        (Direction::Outbound | Direction::Inbound, _) => None,
     }
 }

@@ -74,10 +74,15 @@
 //! - *The jump*: a thread may have taken an `n` beyond `A + J` and not yet looked at the limit when
 //!   the acknowledgement of a higher one arrives. Such an n may be the other unit's. Limit and base
 //!   are a release-acquire pair, so a thread whom the new limit would let pass sees the base and
-//!   drops n.
+//!   drops n. The base moves with the limit and not when contested: until then the unit's own zone,
+//!   below it, is in use. (That `next` moves before both is not needed for this; it saves threads
+//!   from running through what is skipped.)
 //! - *Close*: the bit is in the word that hands out numbers: what is taken later has it.
 //! - The look costs no safety and is needed for liveness: a sender that spins without credit must not
 //!   drive `next` away. A thread overshoots at most once for each limit, which costs numbers only.
+//!
+//! `models.rs` explores these steps under loom; `tests/two_units.rs` searches the zones at random,
+//! and finds reuse as soon as any one of the five protections is left out.
 //!
 //! [`Gate`]: crate::gate::Gate
 

@@ -147,8 +147,8 @@ fn loom_what_leaves_covers_what_is_taken_in_ranges() {
 
 /// One number left, two threads after it; then the jump over the zone of a contesting unit, and a
 /// second contest. Who overshot must not use what lies between. Fails if `next` does not compare
-/// with the base, if `acknowledge` stores the base after the limit or not at all, if its store of the
-/// limit or the load in `next` is relaxed, and if the base is the target already when contested.
+/// with the base, or not while the next jump is to come; if `acknowledge` stores the base after the
+/// limit; and if its store of the limit, or the load in `next`, is relaxed.
 #[test]
 fn loom_nothing_from_a_zone_that_is_skipped() {
     model(|| {

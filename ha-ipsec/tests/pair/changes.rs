@@ -1,5 +1,8 @@
 //! Changes of SAs on both units.
 
+use std::time::Duration;
+
+use ha_ipsec::lifetime::{Charge, Spreading};
 use ha_ipsec::record::IpsecSa;
 use ha_ipsec::sad::{ChangeError, LookupError, SadConfig, SadEvent, Which};
 use ha_ipsec::sequence::Refused;
@@ -93,7 +96,7 @@ fn children_go_with_their_ike_sa() {
 fn an_spi_that_is_used_again_begins_anew() {
     let mut pair = pair();
     let old = pair.sad(0).outbound(&outbound_id(1)).unwrap();
-    (0..500).for_each(|_| drop(old.next()));
+    assert!((0..500).all(|_| old.next().is_ok()));
     pair.run_for(50);
     let mut change = pair.sad(0).change();
     change.remove(outbound_id(1)).insert(of(2, outbound(1)));
@@ -124,11 +127,17 @@ fn contradictions_are_refused_and_change_nothing() {
         error
     };
     let id = inbound_id(1);
-    let error = refused(&|change| drop(change.insert(inbound(1))));
+    let error = refused(&|change| {
+        change.insert(inbound(1));
+    });
     assert_eq!(error, ChangeError::DuplicateSpi { id });
-    let error = refused(&|change| drop(change.insert_ike(ike(2))));
+    let error = refused(&|change| {
+        change.insert_ike(ike(2));
+    });
     assert_eq!(error, ChangeError::DuplicateIke { id: ike_id(2) });
-    let error = refused(&|change| drop(change.insert(of(7, inbound(7)))));
+    let error = refused(&|change| {
+        change.insert(of(7, inbound(7)));
+    });
     assert_eq!(
         error,
         ChangeError::NoIkeSa {
@@ -136,12 +145,16 @@ fn contradictions_are_refused_and_change_nothing() {
             ike: ike_id(7)
         }
     );
-    let error = refused(&|change| drop(change.rekey_ike(ike_id(7), ike(8))));
+    let error = refused(&|change| {
+        change.rekey_ike(ike_id(7), ike(8));
+    });
     assert!(matches!(error, ChangeError::NotFound(_)), "{error}");
     // Keys are fixed: with them the numbers would begin anew.
     let mut other = IpsecSa::clone(&sad.record(&id).unwrap());
     other.esn = !other.esn;
-    let error = refused(&|change| drop(change.replace(other.clone())));
+    let error = refused(&|change| {
+        change.replace(other.clone());
+    });
     assert!(matches!(error, ChangeError::Record(_)), "{error}");
 }
 
@@ -156,11 +169,16 @@ fn a_standby_changes_nothing() {
 
 #[test]
 fn lifetimes_end_on_whichever_unit_is_active() {
-    let mut pair = Pair::settled();
-    let now = pair.unix_s;
+    let exact = Spreading {
+        jitter_percent: 0,
+        takeover: Duration::from_secs(1),
+    };
+    let mut pair = Pair::settled_with(SadConfig {
+        spreading: exact,
+        ..SadConfig::default()
+    });
     let mut change = pair.sad(0).change();
     let mut sa = outbound(1);
-    sa.created_unix_s = now;
     sa.lifetime.soft.seconds = Some(100);
     sa.lifetime.hard.seconds = Some(200);
     sa.lifetime.soft.bytes = Some(10 << 20);
@@ -170,14 +188,14 @@ fn lifetimes_end_on_whichever_unit_is_active() {
     let id = outbound_id(1);
     let sa = pair.sad(0).outbound(&id).unwrap();
     sa.next().unwrap();
-    drop(sa.charge(9 << 20));
+    assert_eq!(sa.charge(9 << 20), Charge::Ok);
     pair.run_for(50);
     pair.fail_over_from(0);
     pair.run_for(5);
     assert_eq!(pair.sad(1).poll_event(), None);
     // What the former active unit charged counts.
     let sa = pair.sad(1).outbound(&id).unwrap();
-    drop(sa.charge(1 << 20));
+    assert_eq!(sa.charge(1 << 20), Charge::Soft);
     pair.run_for(2);
     let event = pair.sad(1).poll_event();
     assert_eq!(
@@ -187,8 +205,7 @@ fn lifetimes_end_on_whichever_unit_is_active() {
             which: Which::Volume
         })
     );
-    pair.unix_s = now + 100;
-    pair.run_for(2);
+    pair.run_for(100_000);
     let event = pair.sad(1).poll_event();
     assert_eq!(
         event,
@@ -198,8 +215,7 @@ fn lifetimes_end_on_whichever_unit_is_active() {
         })
     );
     assert!(sa.next().is_ok());
-    pair.unix_s = now + 200;
-    pair.run_for(2);
+    pair.run_for(100_000);
     let event = pair.sad(1).poll_event();
     assert_eq!(
         event,
@@ -217,7 +233,7 @@ fn lookups_say_what_is_wrong() {
     let sad = pair.sad(0);
     let mut change = sad.change();
     change.insert(inbound(1));
-    change.commit().unwrap();
+    drop(change.commit().unwrap());
     let id = inbound_id(1);
     assert_eq!(
         sad.outbound(&id).unwrap_err(),
@@ -225,4 +241,64 @@ fn lookups_say_what_is_wrong() {
     );
     let id = inbound_id(2);
     assert_eq!(sad.inbound(&id).unwrap_err(), LookupError::NotFound { id });
+}
+
+/// The clock of unit 1 is a year ahead.
+#[test]
+fn clocks_that_differ_expire_nothing() {
+    let mut pair = Pair::settled();
+    pair.ahead_s[1] = 365 * 24 * 3600;
+    let mut change = pair.sad(0).change();
+    let mut sa = outbound(1);
+    sa.lifetime.hard.seconds = Some(3600);
+    change.insert(sa);
+    let commit = change.commit().unwrap();
+    pair.run_until_committed(&commit);
+    pair.run_for(10_000);
+    pair.fail_over_from(0);
+    pair.run_for(3_500_000 - 20_000);
+    let sa = pair.sad(1).outbound(&outbound_id(1)).unwrap();
+    assert!(sa.next().is_ok());
+    assert_eq!(pair.sad(1).poll_event(), None);
+    // Created on the unit that took over, and used on the other one.
+    pair.join(0);
+    pair.run_until_whole();
+    pair.run_for(2_000);
+    pair.fail_over_from(1);
+    assert!(
+        pair.sad(0)
+            .outbound(&outbound_id(1))
+            .unwrap()
+            .next()
+            .is_ok()
+    );
+    pair.run_for(120_000);
+    assert!(
+        pair.sad(0)
+            .outbound(&outbound_id(1))
+            .unwrap()
+            .next()
+            .is_err(),
+        "an hour is over"
+    );
+}
+
+#[test]
+fn an_idle_sa_is_reported() {
+    let mut pair = Pair::settled();
+    let mut change = pair.sad(0).change();
+    let mut sa = outbound(1);
+    sa.idle_timeout_s = Some(10);
+    change.insert(sa);
+    let commit = change.commit().unwrap();
+    pair.run_until_committed(&commit);
+    let id = outbound_id(1);
+    let sa = pair.sad(0).outbound(&id).unwrap();
+    for _ in 0..5 {
+        assert_eq!(sa.charge(100), Charge::Ok);
+        pair.run_for(8_000);
+        assert_eq!(pair.sad(0).poll_event(), None);
+    }
+    pair.run_for(13_000);
+    assert_eq!(pair.sad(0).poll_event(), Some(SadEvent::IdleTimeout { id }));
 }

@@ -262,7 +262,7 @@ fn a_first_sync_does_not_hold_up_traffic() {
     let mut pair = Pair::alone(SadConfig::default());
     let mut change = pair.sad(0).change();
     change.insert(outbound(1)).insert(inbound(1));
-    change.commit().unwrap();
+    drop(change.commit().unwrap());
     let out = pair.sad(0).outbound(&outbound_id(1)).unwrap();
     let into = pair.sad(0).inbound(&inbound_id(1)).unwrap();
     let mut number = 0;

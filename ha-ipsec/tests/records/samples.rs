@@ -15,30 +15,30 @@ use ha_ipsec::record::{
 use ha_ipsec::replay::{InboundPolicy, Isolated, WindowSize};
 use ha_ipsec::secret::Secret;
 
-pub fn ip(text: &str) -> IpAddr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-pub fn end(text: &str) -> SocketAddr {
+pub(crate) fn end(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
 /// Bytes that are easily found again.
-pub fn key(first: u8, len: usize) -> Vec<u8> {
+pub(crate) fn key(first: u8, len: usize) -> Vec<u8> {
     (0..len).map(|n| first.wrapping_add(n as u8)).collect()
 }
 
-pub fn secret(first: u8, len: usize) -> Secret {
+pub(crate) fn secret(first: u8, len: usize) -> Secret {
     Secret::from_vec(key(first, len))
 }
 
-pub const IKE: IkeId = IkeId {
+pub(crate) const IKE: IkeId = IkeId {
     initiator: 0x9263_635c_ca4b_4e99,
     responder: 0xc14e_908e_8ee2_d79c,
 };
 
 /// An outbound tunnel with AES-GCM-128, as most are.
-pub fn gcm_tunnel() -> IpsecSa {
+pub(crate) fn gcm_tunnel() -> IpsecSa {
     let id = SaId {
         spi: 0xd429_04f0,
         destination: ip("209.165.200.225"),
@@ -67,7 +67,7 @@ pub fn gcm_tunnel() -> IpsecSa {
 }
 
 /// An inbound transport-mode SA over IPv6 with every field set.
-pub fn full_transport() -> IpsecSa {
+pub(crate) fn full_transport() -> IpsecSa {
     let id = SaId {
         spi: 256,
         destination: ip("2001:db8::1"),
@@ -125,7 +125,7 @@ fn linux() -> LinuxAttributes {
     linux
 }
 
-pub fn ah() -> IpsecSa {
+pub(crate) fn ah() -> IpsecSa {
     let id = SaId {
         spi: 0xf3ee_3620,
         destination: ip("10.0.0.1"),
@@ -137,7 +137,7 @@ pub fn ah() -> IpsecSa {
     sa
 }
 
-pub fn ipcomp() -> IpsecSa {
+pub(crate) fn ipcomp() -> IpsecSa {
     let id = SaId {
         spi: 0xa1b2,
         destination: ip("10.0.0.1"),
@@ -149,7 +149,7 @@ pub fn ipcomp() -> IpsecSa {
 }
 
 /// A remote-access client with a certificate, EAP and assigned addresses.
-pub fn ikev2() -> IkeSa {
+pub(crate) fn ikev2() -> IkeSa {
     let (local, remote) = (end("209.165.201.3:4500"), end("198.51.100.7:61234"));
     let mut sa = IkeSa::new(IKE, IkeVersion::V2, IkeRole::Responder, local, remote);
     sa.state = IkeState::Ready;
@@ -186,7 +186,7 @@ pub fn ikev2() -> IkeSa {
     sa
 }
 
-pub fn ikev1() -> IkeSa {
+pub(crate) fn ikev1() -> IkeSa {
     let (local, remote) = (end("10.0.0.1:500"), end("10.0.0.2:500"));
     let mut sa = IkeSa::new(IKE, IkeVersion::V1, IkeRole::Initiator, local, remote);
     sa.state = IkeState::QmIdle;
@@ -203,9 +203,11 @@ pub fn ikev1() -> IkeSa {
     sa
 }
 
-pub fn progress() -> IkeProgress {
-    let mut dpd = DpdState::default();
-    dpd.answered = 300;
+pub(crate) fn progress() -> IkeProgress {
+    let dpd = DpdState {
+        answered: 300,
+        expected: None,
+    };
     let mut progress = IkeProgress::new(MessageIds::new(5, 1000), dpd);
     (progress.bytes_in, progress.bytes_out) = (4096, 5000);
     (progress.packets_in, progress.packets_out) = (11, 12);

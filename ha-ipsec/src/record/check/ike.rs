@@ -141,11 +141,7 @@ impl IkeSa {
     fn check_attributes(&self) -> Result<(), RecordError> {
         limit("attributes", self.attributes.len(), MAX_ATTRIBUTES)?;
         for attribute in &self.attributes {
-            limit(
-                "attribute value",
-                attribute.value.len(),
-                ConfigAttribute::MAX_BYTES,
-            )?;
+            limit("value", attribute.value.len(), ConfigAttribute::MAX_BYTES)?;
         }
         Ok(())
     }

@@ -10,11 +10,11 @@ use crate::id::IkeId;
 use crate::record::{
     Authentication, ConfigAttribute, Extensions, Identity, IkeKeys, IkeRole, IkeSa, IkeState,
     IkeV1Keys, IkeV2Keys, IkeVersion, MAX_ATTRIBUTES, MAX_USER_BYTES, RecordError, TransformKind,
-    Unknown, UnknownAuthentication,
+    UnknownAuthentication,
 };
 use crate::secret::Secret;
 
-const SCHEMA: Schema = Schema {
+pub(super) const SCHEMA: Schema = Schema {
     names: &[
         "initiator",
         "responder",

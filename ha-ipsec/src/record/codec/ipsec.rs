@@ -7,10 +7,10 @@ use ha_core::checkpoint::{DecodeError, Record};
 use super::reader::{Field, Fields, Schema};
 use super::{check_version, parts, writer as w};
 use crate::id::{IkeId, Protocol, SaId};
-use crate::record::{Direction, IpsecSa, MAX_SELECTORS, Mode, RecordError, TransformKind, Unknown};
+use crate::record::{Direction, IpsecSa, MAX_SELECTORS, Mode, RecordError, TransformKind};
 use crate::replay::{InboundPolicy, Isolated, WindowSize};
 
-const SCHEMA: Schema = Schema {
+pub(super) const SCHEMA: Schema = Schema {
     names: &[
         "spi",
         "protocol",

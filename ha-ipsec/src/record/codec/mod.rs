@@ -43,3 +43,6 @@ fn unknown_of(kept: &[u8], schema: &'static reader::Schema) -> super::Unknown {
     while let Ok(Some(_)) = fields.next() {}
     fields.unknown().unwrap_or_default()
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -77,7 +77,7 @@ pub(super) fn set_lifetime(
     Ok(())
 }
 
-const SELECTOR: Schema = Schema {
+pub(super) const SELECTOR: Schema = Schema {
     names: &["addresses", "protocol", "ports"],
     repeated: &[],
 };
@@ -142,7 +142,7 @@ fn selector(field: &Field<'_>) -> Result<Selector, RecordError> {
     })
 }
 
-const NAT_T: Schema = Schema {
+pub(super) const NAT_T: Schema = Schema {
     names: &[
         "local_port",
         "remote_port",
@@ -177,7 +177,7 @@ pub(super) fn nat_t(field: &Field<'_>) -> Result<NatT, RecordError> {
     Ok(nat_t)
 }
 
-const LINUX: Schema = Schema {
+pub(super) const LINUX: Schema = Schema {
     names: &[
         "output_mark",
         "tfc_padding",
@@ -223,8 +223,8 @@ pub(super) fn linux(field: &Field<'_>) -> Result<LinuxAttributes, RecordError> {
     Ok(linux)
 }
 
-const DPD: Schema = Schema {
-    names: &["interval_s", "retry_s", "retries", "mode", "backoff"],
+pub(super) const DPD: Schema = Schema {
+    names: &["interval_s", "retry_s", "retries", "periodic", "doubling"],
     repeated: &[],
 };
 
@@ -258,8 +258,8 @@ pub(super) fn dpd(field: &Field<'_>) -> Result<DpdConfig, RecordError> {
     Ok(dpd)
 }
 
-const ATTRIBUTE: Schema = Schema {
-    names: &["attribute kind", "attribute value"],
+pub(super) const ATTRIBUTE: Schema = Schema {
+    names: &["kind", "value"],
     repeated: &[],
 };
 
@@ -285,8 +285,8 @@ pub(super) fn attribute(field: &Field<'_>) -> Result<ConfigAttribute, RecordErro
     Ok(attribute)
 }
 
-const AUTHENTICATION: Schema = Schema {
-    names: &["authentication kind", "method", "sha256", "chain"],
+pub(super) const AUTHENTICATION: Schema = Schema {
+    names: &["kind", "method", "sha256", "chain"],
     repeated: &[4],
 };
 

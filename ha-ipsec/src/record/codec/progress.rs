@@ -6,9 +6,9 @@ use super::reader::{Field, Fields, Schema};
 use super::{check_version, writer as w};
 use crate::dpd::DpdState;
 use crate::message_id::MessageIds;
-use crate::record::{IkeProgress, RecordError, Unknown};
+use crate::record::{IkeProgress, RecordError};
 
-const SCHEMA: Schema = Schema {
+pub(super) const SCHEMA: Schema = Schema {
     names: &[
         "message_ids",
         "dpd",
