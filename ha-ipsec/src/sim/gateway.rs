@@ -93,7 +93,7 @@ impl Gateway {
                     sa,
                     number,
                     exposed,
-                })
+                });
             },
         );
         released

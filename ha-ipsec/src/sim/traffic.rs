@@ -8,6 +8,7 @@ use ha_core::checkpoint::CheckpointClient;
 use ha_core::sim::{Op, Rng, Traffic, Workload, Writing};
 
 use super::client::Watched;
+use super::coverage::Coverage;
 use super::gateway::Gateway;
 use super::locked;
 use super::oracle::{Oracle, Rules, Use};
@@ -77,57 +78,85 @@ impl SaTraffic {
     }
 }
 
+/// What the application does to SAs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// There are none.
+    Create,
+    /// New SAs, with new keys, take the place of the old ones.
+    Rekey,
+    /// The same SAs, with other records.
+    Replace,
+    Remove,
+}
+
+impl Kind {
+    fn count(self, coverage: &mut Coverage) -> &mut u64 {
+        match self {
+            Self::Create => &mut coverage.created,
+            Self::Rekey => &mut coverage.rekeyed,
+            Self::Replace => &mut coverage.replaced,
+            Self::Remove => &mut coverage.removed,
+        }
+    }
+}
+
 /// The application of the active unit.
 impl SaTraffic {
-    fn write(&mut self, at: &mut Writing<'_>) {
+    /// Makes a change. Returns what was written.
+    fn write(&mut self, at: &mut Writing<'_>) -> Option<Vec<(usize, Op)>> {
         let registers = self.choose(at);
-        let Some(Gateway { sad, .. }) = &self.gateways[at.unit] else {
-            return;
-        };
-        let there = registers
-            .iter()
-            .all(|register| self.sas.read(sad, *register).is_some());
+        let sad = &self.gateways[at.unit].as_ref()?.sad;
         let op = at.journal.next_op();
+        let is_there = |register: &usize| self.sas.read(sad, *register).is_some();
+        let kind = if registers.iter().all(is_there) {
+            at.rng.pick(&[
+                Kind::Remove,
+                Kind::Rekey,
+                Kind::Rekey,
+                Kind::Replace,
+                Kind::Replace,
+            ])?
+        } else {
+            Kind::Create
+        };
         let mut change = sad.change();
-        let (mut put, mut new) = (true, true);
-        if !there {
+        if kind == Kind::Replace {
+            self.sas.touch(&mut change, &registers, op, sad)?;
+        } else {
             // Of a family that was taken over in part, the rest goes too.
             self.sas.remove(&mut change, &registers, sad);
-            self.sas.create(&mut change, &registers, op);
-        } else {
-            match at.rng.below(10) {
-                0..2 => {
-                    (put, new) = (false, false);
-                    self.sas.remove(&mut change, &registers, sad);
-                }
-                2..6 => {
-                    self.sas.remove(&mut change, &registers, sad);
-                    self.sas.create(&mut change, &registers, op);
-                }
-                _ => {
-                    new = false;
-                    if self.sas.touch(&mut change, &registers, op, sad).is_none() {
-                        return;
-                    }
-                }
-            }
         }
-        let Ok(commit) = change.commit() else {
-            return;
-        };
-        self.count(there, put, new);
+        if matches!(kind, Kind::Create | Kind::Rekey) {
+            self.sas.create(&mut change, &registers, op);
+        }
+        let commit = change.commit().ok()?;
+        *kind.count(&mut locked(&self.oracle).coverage) += 1;
         for register in &registers {
-            if put {
-                at.journal.put(*register, op);
-            } else {
-                at.journal.removed(*register, op);
+            match kind {
+                Kind::Remove => at.journal.removed(*register, op),
+                _ => at.journal.put(*register, op),
             }
-            if new && *register < self.pairs() {
+            if matches!(kind, Kind::Create | Kind::Rekey) && *register < self.pairs() {
                 self.meet(*register, op);
             }
         }
-        let writes = registers.iter().map(|register| (*register, op)).collect();
-        at.journal.transaction(writes, commit);
+        let writes: Vec<_> = registers
+            .into_iter()
+            .map(|register| (register, op))
+            .collect();
+        at.journal.transaction(writes.clone(), commit);
+        Some(writes)
+    }
+
+    /// Sometimes a commit stands for all that was written so far.
+    fn barrier(&self, written: BTreeMap<usize, Op>, at: &mut Writing<'_>) {
+        if !written.is_empty()
+            && at.rng.chance(100)
+            && let Ok(commit) = at.shared.barrier()
+        {
+            at.journal.barrier(written.into_iter().collect(), commit);
+        }
     }
 
     /// What to write: rekeys that were asked for come first.
@@ -145,17 +174,6 @@ impl SaTraffic {
             Some(family) => self.sas.family(family),
             None => vec![chosen],
         }
-    }
-
-    fn count(&self, there: bool, put: bool, new: bool) {
-        let coverage = &mut locked(&self.oracle).coverage;
-        let what = match (there, put, new) {
-            (false, _, _) => &mut coverage.created,
-            (true, false, _) => &mut coverage.removed,
-            (true, true, true) => &mut coverage.rekeyed,
-            (true, true, false) => &mut coverage.replaced,
-        };
-        *what += 1;
     }
 
     /// The peer of a pair of SAs that were just created.
@@ -240,7 +258,7 @@ impl SaTraffic {
         };
         match judged {
             Accept::Deliver { exposed, .. } => {
-                delivered(&mut oracle, &sa, pair, number, exposed, at)
+                delivered(&mut oracle, &sa, pair, number, exposed, at);
             }
             Accept::Pending(pending) => {
                 oracle.coverage.parked += 1;
@@ -384,11 +402,13 @@ impl Workload for SaTraffic {
     }
 
     fn step(&mut self, at: &mut Writing<'_>) {
+        let mut written = BTreeMap::new();
         for _ in 0..at.writes.min(100) {
             if at.rng.chance(self.churn) {
-                self.write(at);
+                written.extend(self.write(at).into_iter().flatten());
             }
         }
+        self.barrier(written, at);
     }
 
     fn traffic_interval(&self) -> Option<Duration> {
