@@ -68,6 +68,9 @@ use ha_core::id::{ClientId, UnitId};
 use ha_core::time::Time;
 use parking_lot::Mutex;
 
+#[cfg(any(test, feature = "planted"))]
+#[doc(hidden)]
+pub use crate::counters::Planted;
 pub use agenda::{SadEvent, Which};
 pub use change::{Change, ChangeError};
 pub use lookup::{InUse, LookupError, Pinned};
@@ -115,7 +118,7 @@ pub struct SadConfig {
     /// Protections to leave out, to prove that the simulator finds that.
     #[cfg(any(test, feature = "planted"))]
     #[doc(hidden)]
-    pub planted: crate::counters::Planted,
+    pub planted: Planted,
 }
 
 impl Default for SadConfig {
@@ -133,7 +136,7 @@ impl Default for SadConfig {
             spreading: Spreading::default(),
             seed: None,
             #[cfg(any(test, feature = "planted"))]
-            planted: crate::counters::Planted::default(),
+            planted: Planted::default(),
         }
     }
 }

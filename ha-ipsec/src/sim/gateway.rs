@@ -8,7 +8,7 @@ use ha_core::time::Time;
 
 use super::sas::{inbound_id, outbound_id};
 use crate::replay::{Accept, Parked, Pending};
-use crate::sad::{InboundSa, OutboundSa, Sad};
+use crate::sad::{InboundSa, LookupError, OutboundSa, Sad};
 
 /// A unit's database, and the threads that pass packets.
 pub(super) struct Gateway {
@@ -17,6 +17,7 @@ pub(super) struct Gateway {
     outbound: Vec<Option<Arc<OutboundSa>>>,
     inbound: Vec<Option<Arc<InboundSa>>>,
     parked: Parked<Waiting>,
+    is_calm: bool,
 }
 
 /// A packet that waits for the standby.
@@ -41,7 +42,15 @@ impl Gateway {
             sad,
             outbound: vec![None; pairs],
             inbound: vec![None; pairs],
-            parked: Parked::new(capacity, Duration::from_millis(500)),
+            parked: Parked::new(capacity, PATIENCE),
+            is_calm: false,
+        }
+    }
+
+    /// Faults are over: nothing is lost any more for want of room to wait in.
+    pub(super) fn calm_down(&mut self) {
+        if !core::mem::replace(&mut self.is_calm, true) {
+            self.parked = Parked::new(2_000, PATIENCE);
         }
     }
 
@@ -50,14 +59,18 @@ impl Gateway {
         &mut self,
         pair: usize,
         rng: &mut Rng,
-    ) -> Option<(Arc<OutboundSa>, bool)> {
-        let found = || self.sad.outbound(&outbound_id(pair)).ok();
+    ) -> Result<(Arc<OutboundSa>, bool), LookupError> {
+        let found = || self.sad.outbound(&outbound_id(pair));
         refresh(&mut self.outbound[pair], found, rng)
     }
 
     /// A thread's handle to receive with.
-    pub(super) fn inbound(&mut self, pair: usize, rng: &mut Rng) -> Option<(Arc<InboundSa>, bool)> {
-        let found = || self.sad.inbound(&inbound_id(pair)).ok();
+    pub(super) fn inbound(
+        &mut self,
+        pair: usize,
+        rng: &mut Rng,
+    ) -> Result<(Arc<InboundSa>, bool), LookupError> {
+        let found = || self.sad.inbound(&inbound_id(pair));
         refresh(&mut self.inbound[pair], found, rng)
     }
 
@@ -80,25 +93,30 @@ impl Gateway {
                     sa,
                     number,
                     exposed,
-                })
+                });
             },
         );
         released
     }
 }
 
+/// How long a packet waits for the standby.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// A thread uses the handle that it has, most of the time, and also some time after the table does
 /// not know it any more.
 fn refresh<T>(
     kept: &mut Option<Arc<T>>,
-    found: impl FnOnce() -> Option<Arc<T>>,
+    found: impl FnOnce() -> Result<Arc<T>, LookupError>,
     rng: &mut Rng,
-) -> Option<(Arc<T>, bool)> {
+) -> Result<(Arc<T>, bool), LookupError> {
     if let Some(sa) = kept.as_ref().filter(|_| rng.chance(900)) {
         let sa = Arc::clone(sa);
-        let stale = found().is_none_or(|now| !Arc::ptr_eq(&now, &sa));
-        return Some((sa, stale));
+        let stale = found().map_or(true, |now| !Arc::ptr_eq(&now, &sa));
+        return Ok((sa, stale));
     }
-    *kept = found();
-    kept.clone().map(|sa| (sa, false))
+    *kept = None;
+    let sa = found()?;
+    *kept = Some(Arc::clone(&sa));
+    Ok((sa, false))
 }

@@ -3,6 +3,7 @@
 //! It sees everything at once. From what it judges it takes nothing but the numbers, the flag that a
 //! delivery was exposed, and what a unit held when it took over.
 
+use core::fmt;
 use std::collections::{BTreeSet, HashMap};
 
 use ha_core::sim::{Stand, Violation};
@@ -65,12 +66,21 @@ pub(super) struct Recovery {
     pub(super) is_awaited: bool,
     /// Pairs on which the peer got a packet (false), or the gateway did (true).
     pub(super) moved: BTreeSet<(usize, bool)>,
+    /// Why a packet did not get through last, for people.
+    pub(super) obstacles: HashMap<(usize, bool), String>,
 }
 
 impl Recovery {
     pub(super) fn note(&mut self, pair: usize, inbound: bool) {
         if self.is_awaited {
             self.moved.insert((pair, inbound));
+        }
+    }
+
+    /// Why a packet does not get through.
+    pub(super) fn obstacle(&mut self, pair: usize, inbound: bool, why: impl fmt::Display) {
+        if self.is_awaited {
+            self.obstacles.insert((pair, inbound), why.to_string());
         }
     }
 }
@@ -143,6 +153,9 @@ pub(super) struct Tenure {
     pub(super) parent: Option<usize>,
     /// Whether the unit went on with its own state, in a higher term.
     pub(super) goes_on: bool,
+    /// Whether its unit is not in it any more: what it learned in it is lost, but for what a later
+    /// activation began from.
+    pub(super) is_over: bool,
     /// By key: what the unit had received of an inbound SA when it took over.
     pub(super) held: HashMap<u64, Held>,
 }
@@ -191,8 +204,18 @@ impl Tenures {
             stand,
             parent,
             goes_on,
+            is_over: false,
             held,
         });
+    }
+
+    /// Where a unit stands now.
+    pub(super) fn note(&mut self, unit: usize, epoch: u64, stand: Option<Stand>) {
+        if let Some(tenure) = self.all.get_mut(self.current[unit]) {
+            let term = stand.filter(|stand| stand.active).map(|stand| stand.term);
+            tenure.is_over |=
+                tenure.unit == unit && (term != Some(tenure.stand.term) || epoch != tenure.epoch);
+        }
     }
 
     /// An activation, the one from whose state it began, and so on.

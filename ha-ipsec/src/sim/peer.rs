@@ -1,5 +1,6 @@
 //! The remote peer of an SA pair, and what an attacker has seen of it.
 
+use core::fmt;
 use std::collections::BTreeSet;
 
 use ha_core::sim::Rng;
@@ -103,6 +104,13 @@ impl Peer {
 
 /// Of the peer, in packets.
 const WINDOW: u64 = 64;
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { esn, sent, top, .. } = self;
+        write!(f, "ESN {esn}, sent up to {sent}, received up to {top}")
+    }
+}
 
 #[cfg(test)]
 #[cfg(not(loom))]

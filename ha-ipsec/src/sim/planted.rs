@@ -89,8 +89,8 @@ impl Planted {
     }
 
     /// Those that the counters themselves leave out.
-    pub(super) fn counters(self) -> crate::counters::Planted {
-        crate::counters::Planted {
+    pub(super) fn counters(self) -> crate::sad::Planted {
+        crate::sad::Planted {
             outbound: self.outbound,
             inbound: self.inbound,
         }

@@ -8,6 +8,7 @@ use ha_core::checkpoint::CheckpointClient;
 use ha_core::sim::{Op, Rng, Traffic, Workload, Writing};
 
 use super::client::Watched;
+use super::coverage::Coverage;
 use super::gateway::Gateway;
 use super::locked;
 use super::oracle::{Oracle, Rules, Use};
@@ -16,7 +17,7 @@ use super::planted::Planted;
 use super::sas::{Sas, inbound_id, inbound_key, key_of, pair_key};
 use super::wire::{Packet, Wire};
 use crate::replay::{Accept, Replay};
-use crate::sad::{InboundSa, OutboundSa, Sad, SadConfig, SadEvent};
+use crate::sad::{InboundSa, LookupError, OutboundSa, Sad, SadConfig, SadEvent};
 use crate::sequence::Refused;
 
 /// Two gateways' SAs, their peers, the network between them and an attacker.
@@ -77,57 +78,85 @@ impl SaTraffic {
     }
 }
 
+/// What the application does to SAs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// There are none.
+    Create,
+    /// New SAs, with new keys, take the place of the old ones.
+    Rekey,
+    /// The same SAs, with other records.
+    Replace,
+    Remove,
+}
+
+impl Kind {
+    fn count(self, coverage: &mut Coverage) -> &mut u64 {
+        match self {
+            Self::Create => &mut coverage.created,
+            Self::Rekey => &mut coverage.rekeyed,
+            Self::Replace => &mut coverage.replaced,
+            Self::Remove => &mut coverage.removed,
+        }
+    }
+}
+
 /// The application of the active unit.
 impl SaTraffic {
-    fn write(&mut self, at: &mut Writing<'_>) {
+    /// Makes a change. Returns what was written.
+    fn write(&mut self, at: &mut Writing<'_>) -> Option<Vec<(usize, Op)>> {
         let registers = self.choose(at);
-        let Some(Gateway { sad, .. }) = &self.gateways[at.unit] else {
-            return;
-        };
-        let there = registers
-            .iter()
-            .all(|register| self.sas.read(sad, *register).is_some());
+        let sad = &self.gateways[at.unit].as_ref()?.sad;
         let op = at.journal.next_op();
+        let is_there = |register: &usize| self.sas.read(sad, *register).is_some();
+        let kind = if registers.iter().all(is_there) {
+            at.rng.pick(&[
+                Kind::Remove,
+                Kind::Rekey,
+                Kind::Rekey,
+                Kind::Replace,
+                Kind::Replace,
+            ])?
+        } else {
+            Kind::Create
+        };
         let mut change = sad.change();
-        let (mut put, mut new) = (true, true);
-        if !there {
+        if kind == Kind::Replace {
+            self.sas.touch(&mut change, &registers, op, sad)?;
+        } else {
             // Of a family that was taken over in part, the rest goes too.
             self.sas.remove(&mut change, &registers, sad);
-            self.sas.create(&mut change, &registers, op);
-        } else {
-            match at.rng.below(10) {
-                0..2 => {
-                    (put, new) = (false, false);
-                    self.sas.remove(&mut change, &registers, sad);
-                }
-                2..6 => {
-                    self.sas.remove(&mut change, &registers, sad);
-                    self.sas.create(&mut change, &registers, op);
-                }
-                _ => {
-                    new = false;
-                    if self.sas.touch(&mut change, &registers, op, sad).is_none() {
-                        return;
-                    }
-                }
-            }
         }
-        let Ok(commit) = change.commit() else {
-            return;
-        };
-        self.count(there, put, new);
+        if matches!(kind, Kind::Create | Kind::Rekey) {
+            self.sas.create(&mut change, &registers, op);
+        }
+        let commit = change.commit().ok()?;
+        *kind.count(&mut locked(&self.oracle).coverage) += 1;
         for register in &registers {
-            if put {
-                at.journal.put(*register, op);
-            } else {
-                at.journal.removed(*register, op);
+            match kind {
+                Kind::Remove => at.journal.removed(*register, op),
+                _ => at.journal.put(*register, op),
             }
-            if new && *register < self.pairs() {
+            if matches!(kind, Kind::Create | Kind::Rekey) && *register < self.pairs() {
                 self.meet(*register, op);
             }
         }
-        let writes = registers.iter().map(|register| (*register, op)).collect();
-        at.journal.transaction(writes, commit);
+        let writes: Vec<_> = registers
+            .into_iter()
+            .map(|register| (register, op))
+            .collect();
+        at.journal.transaction(writes.clone(), commit);
+        Some(writes)
+    }
+
+    /// Sometimes a commit stands for all that was written so far.
+    fn barrier(&self, written: BTreeMap<usize, Op>, at: &mut Writing<'_>) {
+        if !written.is_empty()
+            && at.rng.chance(100)
+            && let Ok(commit) = at.shared.barrier()
+        {
+            at.journal.barrier(written.into_iter().collect(), commit);
+        }
     }
 
     /// What to write: rekeys that were asked for come first.
@@ -147,28 +176,11 @@ impl SaTraffic {
         }
     }
 
-    fn count(&self, there: bool, put: bool, new: bool) {
-        let coverage = &mut locked(&self.oracle).coverage;
-        let what = match (there, put, new) {
-            (false, _, _) => &mut coverage.created,
-            (true, false, _) => &mut coverage.removed,
-            (true, true, true) => &mut coverage.rekeyed,
-            (true, true, false) => &mut coverage.replaced,
-        };
-        *what += 1;
-    }
-
     /// The peer of a pair of SAs that were just created.
     fn meet(&mut self, pair: usize, op: Op) {
         let peer = Peer::new(self.sas.is_esn(pair));
         self.peers.insert(inbound_key(op, pair), (pair, peer));
-        let id = inbound_id(pair);
-        let held = self
-            .gateways
-            .iter()
-            .flatten()
-            .filter_map(|gateway| gateway.sad.record(&id));
-        let held: Vec<u64> = held.map(|sa| key_of(&sa)).collect();
+        let held: Vec<u64> = self.held(pair).collect();
         let of_pair = self.peers.iter().filter(|(_, (of, _))| *of == pair);
         let gone = of_pair
             .map(|(key, _)| *key)
@@ -182,23 +194,28 @@ impl SaTraffic {
 
 /// Packets from the peers to the gateways.
 impl SaTraffic {
-    fn peers_send(&mut self, at: &mut Traffic<'_>) {
-        let chosen = self.rng.next_u64();
-        let calm = at.calm;
-        for (nth, (key, (pair, peer))) in self.peers.iter_mut().rev().enumerate() {
-            // Of old SAs, of which one unit may still know, some packets come.
-            let lively = match nth {
-                0..24 => 300,
-                _ if calm => 200,
-                _ => 20,
-            };
-            if !Rng::new(chosen ^ key).chance(lively) {
+    fn peers_send(&mut self, at: &Traffic<'_>) {
+        let pairs = 0..self.pairs();
+        let mut speak: Vec<u64> = pairs.flat_map(|pair| self.held(pair)).collect();
+        speak.dedup();
+        speak.retain(|_| self.rng.chance(300));
+        // Peers of SAs that are gone, or under way, go on for a while.
+        let old = self.rng.index(self.peers.len());
+        speak.extend(self.peers.keys().copied().nth(old).filter(|_| !at.calm));
+        for key in speak {
+            let Some((pair, peer)) = self.peers.get_mut(&key) else {
                 continue;
-            }
-            for number in peer.send(&mut self.rng, calm) {
-                self.wire.send((*pair, *key, number), at.now, &mut self.rng);
+            };
+            for number in peer.send(&mut self.rng, at.calm) {
+                self.wire.send((*pair, key, number), at.now, &mut self.rng);
             }
         }
+    }
+
+    /// The keys under which a unit receives from the peer of a pair.
+    fn held(&self, pair: usize) -> impl Iterator<Item = u64> {
+        let sads = self.gateways.iter().flatten().map(|gateway| &gateway.sad);
+        sads.filter_map(move |sad| Some(key_of(&*sad.record(&inbound_id(pair))?)))
     }
 
     /// The attacker sends recorded packets again, to this unit, now.
@@ -221,14 +238,19 @@ impl SaTraffic {
         let Some(gateway) = &mut self.gateways[at.unit] else {
             return;
         };
-        let Some((sa, stale)) = gateway.inbound(packet.register, &mut self.rng) else {
-            return;
+        let mut oracle = locked(&self.oracle);
+        let pair = packet.register;
+        let (sa, stale) = match gateway.inbound(pair, &mut self.rng) {
+            Ok(found) => found,
+            Err(LookupError::NotActive { .. }) => return,
+            Err(error) => return oracle.recovery.obstacle(pair, true, error),
         };
         let number = sa.infer(packet.number as u32);
         if key_of(sa.record()) != packet.key || number != packet.number {
-            return; // Its integrity check fails.
+            return oracle
+                .recovery
+                .obstacle(pair, true, "its integrity check fails");
         }
-        let mut oracle = locked(&self.oracle);
         oracle.coverage.stale_handles += u64::from(stale);
         let judged = match sa.check(number) {
             Ok(()) => sa.accept(number),
@@ -236,13 +258,19 @@ impl SaTraffic {
         };
         match judged {
             Accept::Deliver { exposed, .. } => {
-                delivered(&mut oracle, &sa, packet.register, number, exposed, at)
+                delivered(&mut oracle, &sa, pair, number, exposed, at);
             }
             Accept::Pending(pending) => {
                 oracle.coverage.parked += 1;
-                gateway.park(pending, packet.register, sa, at.local);
+                oracle
+                    .recovery
+                    .obstacle(pair, true, "it waits for the standby");
+                gateway.park(pending, pair, sa, at.local);
             }
-            Accept::Replay(replay) => count_replay(&mut oracle, replay),
+            Accept::Replay(replay) => {
+                oracle.recovery.obstacle(pair, true, replay);
+                count_replay(&mut oracle, replay);
+            }
         }
     }
 
@@ -272,8 +300,10 @@ impl SaTraffic {
         let Some(gateway) = &mut self.gateways[at.unit] else {
             return;
         };
-        let Some((sa, stale)) = gateway.outbound(pair, &mut self.rng) else {
-            return;
+        let (sa, stale) = match gateway.outbound(pair, &mut self.rng) {
+            Ok(found) => found,
+            Err(LookupError::NotActive { .. }) => return,
+            Err(error) => return locked(&self.oracle).recovery.obstacle(pair, false, error),
         };
         locked(&self.oracle).coverage.stale_handles += u64::from(stale);
         let long = self.rng.chance(20);
@@ -286,7 +316,11 @@ impl SaTraffic {
         while left > 0 {
             let (first, count) = match self.number(&sa, left) {
                 Ok(granted) => granted,
-                Err(refused) => return count_refusal(&mut locked(&self.oracle), refused),
+                Err(refused) => {
+                    let oracle = &mut locked(&self.oracle);
+                    oracle.recovery.obstacle(pair, false, refused);
+                    return count_refusal(oracle, refused);
+                }
             };
             for number in first..first + count {
                 self.sent(&sa, pair, number, at);
@@ -319,6 +353,9 @@ impl SaTraffic {
             if peer.receive(number) {
                 oracle.coverage.peer_received += 1;
                 oracle.recovery.note(pair, false);
+            } else {
+                let why = format!("the peer refuses number {number}: {peer:?}");
+                oracle.recovery.obstacle(pair, false, why);
             }
         }
     }
@@ -365,11 +402,13 @@ impl Workload for SaTraffic {
     }
 
     fn step(&mut self, at: &mut Writing<'_>) {
+        let mut written = BTreeMap::new();
         for _ in 0..at.writes.min(100) {
             if at.rng.chance(self.churn) {
-                self.write(at);
+                written.extend(self.write(at).into_iter().flatten());
             }
         }
+        self.barrier(written, at);
     }
 
     fn traffic_interval(&self) -> Option<Duration> {
@@ -382,6 +421,10 @@ impl Workload for SaTraffic {
         }
         if at.calm {
             self.wire.calm_down();
+            self.gateways
+                .iter_mut()
+                .flatten()
+                .for_each(Gateway::calm_down);
         }
         self.peers_send(at);
         self.attack(at);
@@ -462,5 +505,6 @@ fn count_refusal(oracle: &mut Oracle, refused: Refused) {
     } += 1;
 }
 
-/// Most SAs that a pair had before, and whose peers are remembered.
-const PEERS_PER_PAIR: usize = 8;
+/// Most SAs that neither unit has any more, but that may be under way from one to the other, by
+/// pair.
+const PEERS_PER_PAIR: usize = 100;

@@ -32,7 +32,9 @@ impl Invariant for Recovers {
             .find(|way| !oracle.recovery.moved.contains(way))
             .map(|(pair, inbound)| {
                 let way = if inbound { "from" } else { "to" };
-                format!("no packet {way} the peer of pair {pair} gets through")
+                let why = oracle.recovery.obstacles.get(&(pair, inbound));
+                let why = why.map_or("there is none", String::as_str);
+                format!("no packet {way} the peer of pair {pair} gets through: {why}")
             })
     }
 }

@@ -9,9 +9,10 @@
 //!    which the first unit said, when it delivered it, that it was exposed. It may say so only while
 //!    no standby is in sync, and never under [`Isolated::Freeze`]. It does not matter who delivered
 //!    first: in a partition it may be either.
-//! 2. *Forgotten*. Neither activation began from the state of the other: both began from a common
-//!    one. One unit took over, and then lost its memory or the contest; the other one went on. What
-//!    a unit without a standby delivers, nobody else can know.
+//! 2. *Forgotten*. One unit took over, delivered, and then lost its memory or the contest; the other
+//!    one went on without that, in the same term or a higher one. What a unit delivers that nobody
+//!    took over from, nobody else can know. Not excused is what the unit that took over must have
+//!    known to be delivered already.
 //! 3. *Resumed*. Under [`InboundPolicy::Resume`] there is no ceiling: excused is as in 1 what the
 //!    window that was taken over does not show, exposed or not.
 //!
@@ -40,11 +41,11 @@ impl Invariant for NoReplayAccepted {
     fn check(&mut self, world: &World) -> Result<(), Violation> {
         let mut oracle = locked(&self.0);
         for (index, unit) in world.units().iter().enumerate() {
+            let (epoch, stand) = (unit.epoch(), unit.stand());
             if let Some(stand) = unit.activated() {
-                oracle
-                    .tenures
-                    .begin(index, unit.epoch(), unit.before(), stand);
+                oracle.tenures.begin(index, epoch, unit.before(), stand);
             }
+            oracle.tenures.note(index, epoch, stand);
         }
         oracle.broken_replay.take().map_or(Ok(()), Err)
     }
@@ -102,7 +103,13 @@ pub(crate) fn judge(
     let excuse = if let Some(child) = next_in_line(tenures, first.tenure, again.tenure) {
         excuse(packet, first, child, tenures)
     } else if let Some(child) = next_in_line(tenures, again.tenure, first.tenure) {
-        excuse(packet, again, child, tenures)
+        let over = tenures
+            .get(first.tenure)
+            .is_some_and(|tenure| tenure.is_over);
+        excuse(packet, again, child, tenures).or_else(|| {
+            let unknown = over && !knew(packet, child, tenures);
+            unknown.then_some(Excuse::Forgotten)
+        })
     } else {
         let mut line = tenures.line(first.tenure);
         let common = line.any(|at| tenures.line(again.tenure).any(|other| at == other));
@@ -118,14 +125,21 @@ fn next_in_line(tenures: &Tenures, older: usize, younger: usize) -> Option<usize
 }
 
 /// Why `child`, which began from the state of the activation that delivered the packet, did not know.
-fn excuse(packet: &Packet, delivery: &Delivery, child: usize, tenures: &Tenures) -> Option<Excuse> {
-    let child = tenures.get(child).filter(|child| !child.goes_on)?;
-    let held = child.held.get(&packet.key)?;
+fn excuse(packet: &Packet, by: &Delivery, child: usize, tenures: &Tenures) -> Option<Excuse> {
     match packet.rules.policy {
-        _ if held.covers(packet.number) => None,
+        _ if knew(packet, child, tenures) => None,
         InboundPolicy::Resume => Some(Excuse::Resumed),
-        _ => delivery.exposed.then_some(Excuse::Exposed),
+        _ => by.exposed.then_some(Excuse::Exposed),
     }
+}
+
+/// Whether a unit knew, by what it held when it took over, that the packet may have been delivered.
+/// What it does not hold at all it cannot use.
+fn knew(packet: &Packet, child: usize, tenures: &Tenures) -> bool {
+    tenures.get(child).is_none_or(|child| {
+        let held = child.held.get(&packet.key);
+        child.goes_on || held.is_none_or(|held| held.covers(packet.number))
+    })
 }
 
 fn violation(packet: &Packet, both: [&Delivery; 2], tenures: &Tenures) -> Violation {
