@@ -300,3 +300,33 @@ fn a_quiet_sa_reaches_a_new_standby_with_its_ceiling_closed() {
         other => panic!("{other:?}"),
     }
 }
+
+/// After a burst the ceiling comes down to what the rate wants: a takeover costs a slow SA next to
+/// nothing, however busy it was before.
+#[test]
+fn a_burst_costs_nothing_later() {
+    let mut pair = strict();
+    let sa = pair.sad(0).inbound(&inbound_id(1)).unwrap();
+    let mut number = 0;
+    let mut receive = |pair: &mut Pair| {
+        number += 1;
+        if let Accept::Pending(pending) = sa.accept(number) {
+            pair.run_for(15);
+            assert!(delivers(&sa.retry(&pending)), "{number}");
+        }
+        number
+    };
+    for _ in 0..3000 {
+        receive(&mut pair);
+        pair.run_for(1);
+    }
+    let mut last = 0;
+    for _ in 0..60 {
+        last = receive(&mut pair);
+        pair.run_for(50);
+    }
+    pair.fail_over_from(0);
+    let sa = pair.sad(1).inbound(&inbound_id(1)).unwrap();
+    // 20 a second, for the part of the detection time that a ceiling covers.
+    assert!(sa.top() - last <= 20, "{} are lost", sa.top() - last);
+}
