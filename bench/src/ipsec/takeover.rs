@@ -105,10 +105,12 @@ fn switched_over(entries: u32, busy: bool) -> Result<Duration, BenchError> {
     let sad = super::sad(&standby)?;
     std::thread::sleep(QUIET);
     if busy {
-        // The first packets wait for the standby to learn that their ceilings rise.
-        let most = u64::from(entries) / 10 * 9;
+        // The first inbound packets wait for the standby to learn that their ceilings rise; so do
+        // later ones if it takes longer than a ceiling stays open to serve all SAs once.
+        let most = u64::from(entries) / 2;
         let flowing = || Ok(active.number(Order::WriteAll)? >= most);
         wait_until("traffic on all SAs", FLUSH, LIMIT, flowing)?;
+        active.ask(Order::WriteAll)?;
     }
     let start = Instant::now();
     active.order(Order::Switchover)?;

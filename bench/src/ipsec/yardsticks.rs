@@ -1,6 +1,7 @@
 //! What the packet path is compared with.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -13,6 +14,8 @@ use crate::suite::{BenchError, Context, Suite};
 pub(super) const SEAL_1400: &str = "yardstick: AES-128-GCM seal, 1400 B";
 /// Row: the encryption of a small packet.
 pub(super) const SEAL_64: &str = "yardstick: AES-128-GCM seal, 64 B";
+/// Row: the least that several threads can count packets with.
+pub(super) const FETCH_ADD: &str = "yardstick: one atomic fetch_add";
 /// Rows: a counter within a lock, used by one or two threads.
 pub(super) const COUNTER: [&str; 2] = [
     "yardstick: next under a Mutex, 1 thread",
@@ -37,6 +40,14 @@ impl Suite for Yardsticks {
         for (name, bytes) in [(SEAL_64, 64), (SEAL_1400, 1400)] {
             report.row(name, seal(bytes, context)?, Unit::Nanos, Aim::None);
         }
+        let number = AtomicU64::new(0);
+        let ns = runs(1, OPERATIONS, context).best("adding", &|_| {
+            (0..OPERATIONS).for_each(|_| {
+                black_box(number.fetch_add(1, Ordering::Relaxed));
+            });
+            true
+        })?;
+        report.row(FETCH_ADD, ns, Unit::Nanos, Aim::Beside(SEAL_1400));
         for threads in [1, 2] {
             let ns = counter(threads, context)?;
             report.row(COUNTER[threads - 1], ns, Unit::Nanos, Aim::None);
@@ -109,7 +120,7 @@ pub(super) fn runs(threads: usize, operations: u32, context: &Context) -> Timing
 /// Numbers in the order of arrival, dealt out in bursts as a network card does, to one thread or
 /// to several. A burst does not coincide with a block of a window.
 #[derive(Debug)]
-pub(super) struct Bursts(std::sync::atomic::AtomicU64);
+pub(super) struct Bursts(AtomicU64);
 
 impl Default for Bursts {
     fn default() -> Self {
@@ -122,9 +133,7 @@ impl Bursts {
     pub(super) fn each(&self, operations: u32, mut packet: impl FnMut(u64) -> bool) -> bool {
         (0..operations / BURST).all(|_| {
             let burst = u64::from(BURST);
-            let first = self
-                .0
-                .fetch_add(burst, std::sync::atomic::Ordering::Relaxed);
+            let first = self.0.fetch_add(burst, Ordering::Relaxed);
             (first..first + burst).all(&mut packet)
         })
     }
