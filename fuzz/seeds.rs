@@ -62,6 +62,7 @@ fn link_bodies() -> Vec<(&'static str, Body)> {
             Body::Status(Status {
                 number: 7,
                 groups: vec![group_status()],
+                heard: 6,
             }),
         ),
         (

@@ -308,6 +308,7 @@ fn an_earlier_release_and_this_one_read_each_other() {
         body: Some(pb::envelope::Body::Status(pb::Status {
             number: 77,
             groups: vec![status],
+            heard: 76,
         })),
     };
     let read = older::Envelope::decode(envelope.encode_to_vec().as_slice()).unwrap();

@@ -55,5 +55,7 @@ pub mod secret;
 pub mod sequence;
 #[cfg(feature = "show")]
 pub mod show;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod spi;
 mod sync;

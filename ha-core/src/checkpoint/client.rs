@@ -126,7 +126,8 @@ pub enum Notice {
     /// A standby holds everything, and acknowledges what changes.
     StandbySynced,
     /// No standby acknowledges anything until [`Notice::StandbySynced`] comes again: it was lost,
-    /// or is stuck.
+    /// or is stuck. Not told of a standby that this unit lost after it had stood still itself: that
+    /// one may have taken over, until something is heard of it.
     StandbyLost,
     /// A standby begins from nothing. If another held state before, this unit cannot know what that
     /// one did with it: it may have been active without being heard of.

@@ -307,7 +307,7 @@ impl Node {
 
     fn handle_group_message(&mut self, link: LinkId, body: Body, now: Time) {
         let number = match &body {
-            Body::Status(_) => return self.handle_status(body, now),
+            Body::Status(_) => return self.handle_status(link, body, now),
             Body::SyncRequest(message) => message.group,
             Body::SyncBegin(message) => message.group,
             Body::Batch(message) => message.group,
@@ -330,11 +330,12 @@ impl Node {
         });
     }
 
-    fn handle_status(&mut self, body: Body, now: Time) {
+    fn handle_status(&mut self, link: LinkId, body: Body, now: Time) {
         let Body::Status(status) = body else { return };
+        let fresh = self.peer.heard_status(link, &status);
         for group in status.groups {
             let id = GroupId::new(group.group);
-            let _ = self.with_group(id, now, |here, ctx| here.handle_status(group, ctx));
+            let _ = self.with_group(id, now, |here, ctx| here.handle_status(group, fresh, ctx));
         }
     }
 
@@ -392,8 +393,13 @@ impl Node {
             KeepaliveEvent::Paused { late } => {
                 self.out
                     .push_back(Output::Event(Event::Paused { duration: late }));
-                if late >= self.config.keepalive.detection_time() {
+                // The peer's last message from here may be an interval older than the pause, and it
+                // may be a little faster.
+                let keepalive = self.config.keepalive;
+                if late >= keepalive.detection_time() - 3 * keepalive.interval() {
+                    self.peer.handle_pause();
                     self.each_group(now, Group::handle_pause);
+                    self.status_due = true;
                 }
             }
         }
@@ -442,12 +448,13 @@ impl Node {
         self.status_at = now + self.config.keepalive.interval();
         let groups: Vec<_> = self.groups.values().map(Group::status).collect();
         for link in self.peer.links().to_vec() {
-            let number = self.peer.next_status(link);
+            let (number, heard) = self.peer.next_status(link);
             self.send(
                 link,
                 Body::Status(pb::Status {
                     number,
                     groups: groups.clone(),
+                    heard,
                 }),
             );
         }

@@ -16,9 +16,18 @@ pub(crate) struct Peer {
     incarnation: Option<u64>,
     /// Links over which it said Hello, the oldest first, with the statuses sent on each.
     ready: Vec<LinkId>,
-    counts: Vec<u64>,
+    counts: Vec<Statuses>,
     /// Links without Hello, and until when it must come.
     open: Vec<(LinkId, Time)>,
+}
+
+/// Statuses on one link, by number.
+#[derive(Clone, Copy, Debug)]
+struct Statuses {
+    sent: u64,
+    heard: u64,
+    /// What answers this one, or a later one, was not sent before this process last stood still.
+    asked: u64,
 }
 
 impl Peer {
@@ -81,13 +90,32 @@ impl Peer {
         true
     }
 
-    /// Counts a status on a link.
-    pub(crate) fn next_status(&mut self, link: LinkId) -> u64 {
-        let place = self.ready.iter().position(|ready| *ready == link);
-        place.map_or(0, |place| {
-            self.counts[place] += 1;
-            self.counts[place]
+    /// Counts a status on a link. Returns its number, and that of the last one heard.
+    pub(crate) fn next_status(&mut self, link: LinkId) -> (u64, u64) {
+        self.statuses(link).map_or((0, 0), |statuses| {
+            statuses.sent += 1;
+            (statuses.sent, statuses.heard)
         })
+    }
+
+    /// A status came. Returns whether it was surely sent after this process last stood still.
+    pub(crate) fn heard_status(&mut self, link: LinkId, status: &pb::Status) -> bool {
+        self.statuses(link).is_some_and(|statuses| {
+            statuses.heard = status.number;
+            status.heard >= statuses.asked
+        })
+    }
+
+    /// This process stood still: what it finds on its links may be old.
+    pub(crate) fn handle_pause(&mut self) {
+        for statuses in &mut self.counts {
+            statuses.asked = statuses.sent + 1;
+        }
+    }
+
+    fn statuses(&mut self, link: LinkId) -> Option<&mut Statuses> {
+        let place = self.ready.iter().position(|ready| *ready == link)?;
+        self.counts.get_mut(place)
     }
 
     /// The peer introduces itself on a link. Returns whether it is another process than before:
@@ -132,7 +160,11 @@ impl Peer {
         self.open.retain(|open| open.0 != link);
         if !self.is_ready(link) {
             self.ready.push(link);
-            self.counts.push(0);
+            self.counts.push(Statuses {
+                sent: 0,
+                heard: 0,
+                asked: 1,
+            });
         }
     }
 

@@ -114,6 +114,7 @@ impl World {
         self.trace(Some(unit), || format!("stands still for {span:?}"));
         self.coverage.pauses += 1;
         self.units[unit].paused = true;
+        self.units[unit].half_paused = self.traffic_rng.chance(300);
         self.agenda.add(self.now + span, Due::Wake { unit });
     }
 

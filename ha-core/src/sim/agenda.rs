@@ -46,6 +46,8 @@ pub(crate) enum Due {
     MaintenanceOver { unit: usize },
     /// The workload writes.
     Step,
+    /// A unit's data path runs.
+    Traffic { unit: usize },
     /// Something goes wrong.
     Fault,
 }

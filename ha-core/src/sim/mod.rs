@@ -16,7 +16,9 @@
 //!
 //! To test a client of your own, implement [`Workload`] for it and hand it to
 //! [`Simulation::new`]; more promises of your own are [`Invariant`]s, added with
-//! [`Simulation::check`].
+//! [`Simulation::check`]. An application whose threads use a table without asking the node, as a
+//! packet path does, runs them in [`Workload::traffic`]: also on a unit that woke up and does not
+//! know yet that it lost the role, or whose node alone stands still.
 //!
 //! What it does not do: threads (loom models in [`sync`](crate::sync) do), real sockets, and
 //! messages that a correct transport never lets through (fuzzing does).
@@ -38,6 +40,7 @@ mod workload;
 mod world;
 
 use core::fmt;
+use core::time::Duration;
 
 pub use config::{Adversity, Fault, SimConfig};
 pub use coverage::Coverage;
@@ -46,7 +49,7 @@ pub use journal::{Journal, Op, Resolution, Write, Writing};
 pub use registers::Registers;
 pub use rng::Rng;
 pub use unit::{Stand, Unit};
-pub use workload::Workload;
+pub use workload::{Traffic, Workload};
 pub use world::{GROUP, Happened, Trace, World};
 
 use crate::redundancy::RfState;
@@ -141,7 +144,30 @@ impl Simulation {
             world.now >= deadline || world.now >= settled && world.is_settled()
         })?;
         self.demand(World::is_settled, "both tables equal and no commit waiting")?;
+        self.run_until_kept(deadline)?;
         Ok(self.world.coverage())
+    }
+
+    /// Until no promise waits for anything any more.
+    fn run_until_kept(&mut self, deadline: Time) -> Result<(), Failure> {
+        loop {
+            let awaited = self.invariants.iter().find_map(|invariant| {
+                let what = invariant.awaits(&self.world)?;
+                Some(Violation::new(
+                    invariant.name(),
+                    "it is kept again once all is calm",
+                    what,
+                ))
+            });
+            match awaited {
+                None => return Ok(()),
+                Some(violation) if self.world.now >= deadline => return Err(self.fail(violation)),
+                Some(_) => {
+                    let next = self.world.now + CHECK;
+                    self.run_until(|world| world.now >= next)?;
+                }
+            }
+        }
     }
 
     fn run_until(&mut self, done: impl Fn(&World) -> bool) -> Result<(), Failure> {
@@ -231,6 +257,9 @@ impl World {
         text
     }
 }
+
+/// How often it is looked whether promises still wait for something.
+const CHECK: Duration = Duration::from_millis(20);
 
 /// More events than this at one moment are an endless loop.
 const STANDSTILL: u32 = 10_000;

@@ -22,6 +22,8 @@ pub struct Unit {
     pub(crate) clock: Clock,
     pub(crate) epoch: u64,
     pub(crate) paused: bool,
+    /// Whether its data path runs on while its node stands still.
+    pub(crate) half_paused: bool,
     pub(crate) inbox: VecDeque<Input>,
     /// When the node wants to be called.
     pub(crate) timeout: Time,
@@ -70,6 +72,7 @@ impl Unit {
             clock,
             epoch: 0,
             paused: false,
+            half_paused: false,
             inbox: VecDeque::new(),
             timeout: Time::ZERO,
             timer: None,
@@ -90,7 +93,7 @@ impl Unit {
         self.epoch
     }
 
-    /// Whether the process is stopped, with its memory intact.
+    /// Whether the process is stopped, with its memory intact; or its node's thread alone.
     pub fn is_paused(&self) -> bool {
         self.paused
     }

@@ -11,7 +11,7 @@ use super::journal::{Journal, Op, Resolution, Writer, Writing};
 use super::network::{Delivery, Network, PATHS};
 use super::rng::Rng;
 use super::unit::{Counted, Stand, Unit};
-use super::workload::Workload;
+use super::workload::{Traffic, Workload};
 use crate::checkpoint::{CheckpointClient, Shared};
 use crate::id::{GroupId, UnitId};
 use crate::node::{Event, GroupConfig, Node, NodeConfig, Output};
@@ -28,6 +28,8 @@ pub struct World {
     pub(crate) config: SimConfig,
     pub(crate) now: Time,
     pub(crate) rng: Rng,
+    /// Of its own, so that a data path does not shift anything else.
+    pub(crate) traffic_rng: Rng,
     pub(crate) agenda: Agenda,
     pub(crate) network: Network,
     pub(crate) units: [Unit; 2],
@@ -68,6 +70,7 @@ pub struct Happened {
 impl World {
     pub(crate) fn new(config: SimConfig, workload: Box<dyn Workload>) -> Self {
         let mut rng = Rng::new(config.seed);
+        let traffic_rng = Rng::new(config.seed ^ 0x7af1_c5ee_d0da_7a11);
         let network = Network::new(config.delay_us, config.adversity.duplicates, rng.fork());
         let units = [0, 1].map(|_| {
             let origin = rng.range(0..=1 << 40);
@@ -79,6 +82,7 @@ impl World {
             config,
             now: Time::ZERO,
             rng,
+            traffic_rng,
             agenda: Agenda::default(),
             network,
             units,
@@ -105,6 +109,9 @@ impl World {
             self.agenda.add(self.now, Due::Connect { path });
         }
         self.agenda.add(self.now, Due::Step);
+        for unit in 0..2 {
+            self.next_traffic(unit);
+        }
         let at = self.now + self.config.adversity.interval;
         self.agenda.add(at, Due::Fault);
     }
@@ -230,6 +237,10 @@ impl World {
             Due::Start { unit } => self.start(unit),
             Due::MaintenanceOver { unit } => self.maintenance(unit, false),
             Due::Step => self.work(),
+            Due::Traffic { unit } => {
+                self.traffic(unit, false);
+                self.next_traffic(unit);
+            }
             Due::Fault => self.fault(),
         }
     }
@@ -442,8 +453,10 @@ impl World {
             return;
         }
         self.trace(Some(unit), || "goes on".to_owned());
+        self.units[unit].half_paused = false;
+        // Its data path is quicker than the node.
+        self.traffic(unit, true);
         if self.rng.chance(300) {
-            // Its data path was quicker than the node.
             self.write(unit, 2);
         }
         if self.rng.chance(500) {
@@ -500,6 +513,40 @@ impl World {
             rng: &mut self.rng,
             writes,
         });
+        self.hear(unit, &shared);
+    }
+
+    /// A unit's data path runs, if its process does.
+    fn traffic(&mut self, unit: usize, woke: bool) {
+        let this = &self.units[unit];
+        let stands = this.paused && !this.half_paused;
+        let (Some(shared), false) = (&this.shared, stands) else {
+            return;
+        };
+        let shared = Arc::clone(shared);
+        self.workload.traffic(&mut Traffic {
+            unit,
+            now: self.now,
+            local: this.clock.local(self.now),
+            woke,
+            calm: self.calm,
+            shared: &shared,
+            rng: &mut self.traffic_rng,
+        });
+        self.hear(unit, &shared);
+    }
+
+    fn next_traffic(&mut self, unit: usize) {
+        let Some(interval) = self.workload.traffic_interval() else {
+            return;
+        };
+        let mean = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX / 2);
+        let at = self.now + self.traffic_rng.micros(1..=2 * mean);
+        self.agenda.add(at, Due::Traffic { unit });
+    }
+
+    /// The node hears a moment later that its application rang.
+    fn hear(&mut self, unit: usize, shared: &Shared) {
         if shared.doorbell().take() {
             let at = self.now + self.rng.micros(0..=200);
             self.agenda.add(at, Due::Doorbell { unit });

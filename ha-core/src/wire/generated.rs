@@ -118,6 +118,10 @@ pub struct Status {
     /// One for each group.
     #[prost(message, repeated, tag = "2")]
     pub groups: ::prost::alloc::vec::Vec<GroupStatus>,
+    /// The number of the last status received on this link. A process that was stopped finds old
+    /// messages when it goes on; a status that answers one of its own was sent after that.
+    #[prost(uint64, tag = "3")]
+    pub heard: u64,
 }
 /// Where one group of the sender stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -25,6 +25,18 @@ pub(crate) struct Core {
     pub(crate) acknowledgements: AtomicU64,
     /// Packets delivered beyond the acknowledged ceiling, while isolated.
     pub(crate) exposed: AtomicU64,
+    #[cfg(any(test, feature = "planted"))]
+    pub(crate) planted: Planted,
+}
+
+/// Protections that counters leave out, to prove that tests find it. Not for use.
+#[cfg(any(test, feature = "planted"))]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Planted {
+    /// Of outbound SAs.
+    pub outbound: crate::sequence::Planted,
+    /// Of inbound SAs.
+    pub inbound: crate::replay::Planted,
 }
 
 impl Core {
@@ -36,7 +48,28 @@ impl Core {
             urgent: AtomicBool::new(false),
             acknowledgements: AtomicU64::new(0),
             exposed: AtomicU64::new(0),
+            #[cfg(any(test, feature = "planted"))]
+            planted: Planted::default(),
         }
+    }
+
+    /// Leaves protections out.
+    #[cfg(any(test, feature = "planted"))]
+    #[must_use]
+    pub(crate) fn plant(self, planted: Planted) -> Self {
+        Self { planted, ..self }
+    }
+
+    pub(crate) fn outbound(&self, counter: OutboundCounter) -> OutboundCounter {
+        #[cfg(any(test, feature = "planted"))]
+        let counter = counter.plant(self.planted.outbound);
+        counter
+    }
+
+    pub(crate) fn inbound(&self, window: InboundWindow) -> InboundWindow {
+        #[cfg(any(test, feature = "planted"))]
+        let window = window.plant(self.planted.inbound);
+        window
     }
 
     /// Something that a packet may have waited for has happened.

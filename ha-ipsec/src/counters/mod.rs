@@ -21,6 +21,8 @@ mod tests;
 
 pub(crate) use client::Value;
 pub(crate) use key::{CounterKey, Shape};
+#[cfg(any(test, feature = "planted"))]
+pub use live::Planted;
 pub(crate) use live::{InboundLive, Live, OutboundLive};
 pub(crate) use rows::{CounterPart, Write};
 pub(crate) use state::{Counters, CountersConfig};

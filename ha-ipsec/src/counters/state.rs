@@ -22,7 +22,8 @@ pub(crate) struct CountersConfig {
     pub(crate) id: ClientId,
     /// Upper bound of the number of counters.
     pub(crate) max_counters: u32,
-    /// How long the loss of a standby may go unnoticed: reservations and ceilings last as long.
+    /// How long the loss of a standby may go unnoticed: reservations last as long. Ceilings do not:
+    /// at a takeover all up to the ceiling is lost, so each of them lasts for one flush.
     pub(crate) detection: Duration,
     /// How old marks get before they are sent.
     pub(crate) flush_interval: Duration,
@@ -32,6 +33,8 @@ pub(crate) struct CountersConfig {
     pub(crate) replay_interval_outbound: u64,
     /// Most packets that a ceiling is ahead.
     pub(crate) replay_interval_inbound: u64,
+    #[cfg(any(test, feature = "planted"))]
+    pub(crate) planted: super::Planted,
 }
 
 /// The table of counters; the node sees it as a checkpoint client.
@@ -90,10 +93,13 @@ impl Latency {
 
 impl Counters {
     pub(crate) fn new(config: CountersConfig, descriptor: ClientDescriptor) -> Arc<Self> {
+        let core = Core::new();
+        #[cfg(any(test, feature = "planted"))]
+        let core = core.plant(config.planted);
         Arc::new(Self {
             descriptor,
             config,
-            core: Arc::new(Core::new()),
+            core: Arc::new(core),
             shared: OnceLock::new(),
             rows: Mutex::new(Rows::default()),
             on_drop: OnceLock::new(),
@@ -134,7 +140,8 @@ impl Counters {
     pub(crate) fn tick(&self, now: Time) {
         let mut rows = self.rows.lock();
         rows.now = now;
-        while let Some(slot) = rows.next_quiet(now, self.config.quiet) {
+        let sizes = self.sizes(rows.latency.average);
+        while let Some(slot) = rows.next_quiet(now, &sizes) {
             self.core.dirty.mark(slot);
         }
         drop(rows);
@@ -167,6 +174,13 @@ impl Counters {
     /// Whether the counter of an instance is here.
     pub(crate) fn holds(&self, instance: u64) -> bool {
         self.rows.lock().find(instance).is_some()
+    }
+
+    /// Bytes that passed through an instance, as far as this unit knows.
+    pub(crate) fn bytes(&self, instance: u64) -> u64 {
+        let rows = self.rows.lock();
+        let control = rows.find(instance).and_then(|slot| rows.control(slot));
+        control.map_or(0, |control| control.live.bytes().bytes())
     }
 
     /// Nothing passes through an instance any more; it stays until it is removed.
@@ -264,6 +278,11 @@ impl Counters {
 
     /// How far reservations and ceilings are ahead: what moves until the next one is acknowledged,
     /// even if the standby has just been lost and nobody knows yet.
+    ///
+    /// Ceilings cover a part of the detection time only. The numbers below one are lost at a
+    /// takeover, unless they pass by during the outage, and that lasts for a detection: the rest is
+    /// room for the error of the measured rate. What comes above the ceiling until the loss is noticed
+    /// waits.
     pub(super) fn sizes(&self, latency: Duration) -> Sizes {
         let config = &self.config;
         let wait = config.detection + config.flush_interval;
@@ -276,7 +295,7 @@ impl Counters {
             },
             ceiling: CeilingConfig {
                 max: config.replay_interval_inbound,
-                flush_interval: wait,
+                flush_interval: config.flush_interval + config.detection * 5 / 8,
                 idle: config.quiet,
                 ..CeilingConfig::default()
             },

@@ -53,10 +53,10 @@ proptest! {
         kib in any::<u64>(),
     ) {
         let shape = Shape::Outbound { space: SequenceSpace::Esn, budget: 1 };
-        let value = client::Value::Outbound { reserved: used + ahead, used, kib };
+        let value = Value::Outbound { reserved: used + ahead, used, kib };
         let mut bytes = Vec::new();
         value.encode(&mut bytes);
-        let back = client::Value::decode(&shape, &bytes).unwrap();
+        let back = Value::decode(&shape, &bytes).unwrap();
         prop_assert_eq!(format!("{:?}", back), format!("{:?}", value));
         // In a batch: the value, a slot's gap, and next to nothing for its length.
         if kib < 1 << 21 && ahead < 1 << 14 {
@@ -69,7 +69,7 @@ proptest! {
         shape in shapes(),
         bytes in prop::collection::vec(any::<u8>(), 0..80),
     ) {
-        let _ = client::Value::decode(&shape, &bytes);
+        let _ = Value::decode(&shape, &bytes);
         let _ = CounterKey::decode(&bytes);
     }
 
@@ -116,7 +116,7 @@ fn a_strict_window_costs_a_few_bytes() {
     let size = WindowSize::new(4096).unwrap();
     let window = InboundWindow::fresh(SequenceSpace::Bits32, size, InboundPolicy::Strict);
     let image = window.propose(1000);
-    let value = client::Value::Inbound {
+    let value = Value::Inbound {
         image,
         kib: 1 << 20,
     };

@@ -2,8 +2,8 @@
 
 use crate::message_id::{CodecError, Reader, put, put_optional};
 
-/// What of DPD moves with each exchange, and is replicated (Cisco lists them as "Dead peer detection (DPD) sequence number updates").
-/// Both numbers are IKEv1's; with IKEv2 the record stays as it began.
+/// What of DPD moves with each exchange, and is replicated, as Cisco did: "Dead peer detection (DPD)
+/// sequence number updates". Both numbers are IKEv1's; with IKEv2 the record stays as it began.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct DpdState {
     /// The number of our own `R-U-THERE` that was answered last; one less than the first if none

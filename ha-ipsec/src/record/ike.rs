@@ -61,7 +61,8 @@ pub struct IkeSa {
     pub nat: NatDetection,
     /// When to rekey, and when the SA ends.
     pub lifetime: Lifetime,
-    /// When the SA was made, in seconds since 1970 by the clock of the unit that made it.
+    /// When the SA was made, in seconds since 1970 by the clock of the group
+    /// ([`Sad::unix_s`](crate::sad::Sad::unix_s)); 0 before it is inserted.
     pub created_unix_s: u64,
     /// When the peer must authenticate again (RFC 4478), in seconds since 1970.
     pub reauthenticate_unix_s: Option<u64>,

@@ -69,7 +69,8 @@ pub struct IpsecSa {
     pub mark: Option<Mark>,
     /// When to rekey, and when the SA ends.
     pub lifetime: Lifetime,
-    /// When the SA was made, in seconds since 1970 by the clock of the unit that made it.
+    /// When the SA was made, in seconds since 1970 by the clock of the group
+    /// ([`Sad::unix_s`](crate::sad::Sad::unix_s)); 0 before it is inserted.
     pub created_unix_s: u64,
     /// After how many seconds without a packet the SA is given up; none for never.
     pub idle_timeout_s: Option<u32>,
@@ -88,11 +89,25 @@ pub struct IpsecSa {
 }
 
 impl IpsecSa {
-    /// An SA with the defaults: no selectors, no algorithms, 32-bit numbers, a window of 64
-    /// packets or what [`WindowSize`] has as its default, strict, continuing when isolated,
-    /// [`DEFAULT_BUDGET`], no lifetime.
+    /// An SA with the defaults: no selectors, no algorithms, 32-bit numbers, the default window,
+    /// strict, continuing when isolated, [`DEFAULT_BUDGET`], no lifetime.
     ///
     /// An ESP SA still needs `encryption` and `keys`.
+    ///
+    /// ```
+    /// use ha_ipsec::id::{Protocol, SaId};
+    /// use ha_ipsec::record::{Direction, IpsecSa, Mode, SaKeys, Selector, Transform};
+    ///
+    /// let (gateway, peer) = ("192.0.2.1".parse()?, "198.51.100.7".parse()?);
+    /// let id = SaId { spi: 0xd429_04f0, destination: peer, protocol: Protocol::Esp };
+    /// let mut sa = IpsecSa::new(id, Direction::Outbound, gateway, Mode::Tunnel);
+    /// sa.local = vec![Selector::subnet("10.0.0.0".parse()?, 8)];
+    /// sa.remote = vec![Selector::host("10.9.0.1".parse()?)];
+    /// sa.encryption = Some(Transform::AES_GCM_128);
+    /// sa.keys = SaKeys::new(&[7; 20], &[]); // 16 bytes of key, 4 of salt
+    /// sa.check()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(id: SaId, direction: Direction, source: IpAddr, mode: Mode) -> Self {
         Self {
             id,

@@ -105,7 +105,8 @@ fn loom_duplicates_are_accepted_once() {
     });
 }
 
-/// The standby has what is delivered at that moment. Fails if a proposal raises the bound at once.
+/// The standby has what is delivered at that moment. Fails if a proposal raises the bound at once, or
+/// if the bound's store is not a release or its load in `judge` not an acquire.
 #[test]
 fn loom_nothing_is_delivered_above_the_acknowledged_ceiling() {
     model(|| {
@@ -163,7 +164,7 @@ fn loom_closing_covers_a_block_that_was_replaced() {
     );
 }
 
-/// A fresh SA's first image, which bounds it.
+/// A fresh SA's first image, which bounds it. Fails if the bound is not raised to what `settle` found.
 #[test]
 fn loom_bounding_covers_what_was_delivered() {
     covers(
@@ -173,12 +174,17 @@ fn loom_bounding_covers_what_was_delivered() {
     );
 }
 
-/// The last image of a unit that hands over a window to be restored.
+/// The last image of a unit that hands over a window to be restored: with a packet below the top block,
+/// and one that moves it. Fails if the image is taken by loads of the words, or of the top.
 #[test]
 fn loom_the_last_image_misses_nothing() {
     covers(
-        || Sa::new(InboundPolicy::Resume),
-        &[&[2, 40], &[1]],
+        || {
+            let sa = Sa::new(InboundPolicy::Resume);
+            assert!(sa.is_delivered(40));
+            sa
+        },
+        &[&[20], &[41, 65]],
         |window| {
             window.close();
             window.close_on_top()
@@ -186,7 +192,7 @@ fn loom_the_last_image_misses_nothing() {
     );
 }
 
-/// The top is a number that was recorded.
+/// The top is a number that was recorded. Fails if `fetch_max` in `record` is not a release.
 #[test]
 fn loom_the_top_was_recorded() {
     model(|| {
@@ -198,7 +204,7 @@ fn loom_the_top_was_recorded() {
     });
 }
 
-/// A packet that waited goes once: its number stays recorded.
+/// A packet that waited goes once: its number stays recorded. Fails if a record is a load and a store.
 #[test]
 fn loom_a_pending_packet_goes_once() {
     model(|| {
@@ -221,7 +227,7 @@ fn loom_a_pending_packet_goes_once() {
     });
 }
 
-/// One of two threads is asked to mark the SA dirty.
+/// One of two threads is asked to mark the SA dirty. Fails if attention is not taken by a comparison.
 #[test]
 fn loom_attention_is_asked_for_once() {
     model(|| {
@@ -232,9 +238,9 @@ fn loom_attention_is_asked_for_once() {
         };
         let other = thread::spawn({
             let sa = sa.clone();
-            move || asks(&sa, 1)
+            move || asks(&sa, 7)
         });
-        let here = asks(&sa, 2);
+        let here = asks(&sa, 8);
         assert_eq!(here + other.join().unwrap(), 1);
     });
 }

@@ -116,7 +116,8 @@ impl Change {
         self
     }
 
-    /// A new IPsec SA, of one direction. Its [`instance`](IpsecSa::instance) is assigned here.
+    /// A new IPsec SA, of one direction. Its [`instance`](IpsecSa::instance) is assigned here, and the
+    /// time of its creation unless it is given (see [`Sad::unix_s`]).
     pub fn insert(&mut self, sa: IpsecSa) -> &mut Self {
         self.steps.push(Step::Insert(Box::new(sa)));
         self
@@ -192,7 +193,7 @@ impl<'a> Plan<'a> {
 
     fn step(&mut self, step: Step, control: &mut Control) -> Result<(), ChangeError> {
         match step {
-            Step::InsertIke(sa) => self.insert_ike(*sa),
+            Step::InsertIke(sa) => self.insert_ike(*sa, control),
             Step::Progress(id, progress) => {
                 self.progress.insert(id, *progress);
                 Ok(())
@@ -205,7 +206,7 @@ impl<'a> Plan<'a> {
                 self.ike.insert(id, None);
                 Ok(())
             }
-            Step::Insert(sa) => self.insert(*sa),
+            Step::Insert(sa) => self.insert(*sa, control),
             Step::Replace(sa) => self.replace(*sa),
             Step::Remove(id) => {
                 self.put(id, None);
@@ -233,8 +234,11 @@ impl<'a> Plan<'a> {
         planned.is_some_and(|sa| sa.ike == ike)
     }
 
-    fn insert_ike(&mut self, sa: IkeSa) -> Result<(), ChangeError> {
+    fn insert_ike(&mut self, mut sa: IkeSa, control: &Control) -> Result<(), ChangeError> {
         let id = sa.id;
+        if sa.created_unix_s == 0 {
+            sa.created_unix_s = control.clock.unix_s();
+        }
         sa.check()?;
         if self.ike(&id).is_some() {
             return Err(ChangeError::DuplicateIke { id });
@@ -248,7 +252,7 @@ impl<'a> Plan<'a> {
             return Err(ChangeError::NotFound(old.to_string()));
         }
         let id = new.id;
-        self.insert_ike(new)?;
+        self.insert_ike(new, control)?;
         for child in self.children(&old, control) {
             if let Some(sa) = self.sa(&child) {
                 let mut moved = IpsecSa::clone(&sa);
@@ -268,8 +272,11 @@ impl<'a> Plan<'a> {
         children
     }
 
-    fn insert(&mut self, mut sa: IpsecSa) -> Result<(), ChangeError> {
+    fn insert(&mut self, mut sa: IpsecSa, control: &Control) -> Result<(), ChangeError> {
         let id = sa.id;
+        if sa.created_unix_s == 0 {
+            sa.created_unix_s = control.clock.unix_s();
+        }
         sa.check()?;
         if self.sa(&id).is_some() {
             return Err(ChangeError::DuplicateSpi { id });
@@ -366,6 +373,7 @@ impl<'a> Plan<'a> {
         ike_before: &[(IkeId, Option<Arc<IkeSa>>)],
     ) {
         let paths = self.inner.paths.pin();
+        let around = self.inner.around(control);
         for (id, old) in self.order.iter().zip(before) {
             let new = self.sas.get(id).and_then(Option::as_ref);
             if old.is_some() {
@@ -381,7 +389,7 @@ impl<'a> Plan<'a> {
                 }
             }
             if let Some(new) = new {
-                control.agenda.update(*id, old.as_deref(), new);
+                control.agenda.change(*id, old.as_deref(), new, &around);
             }
         }
         for (id, old) in ike_before {
@@ -395,7 +403,7 @@ impl<'a> Plan<'a> {
                 }
             }
             if let Some(new) = new {
-                control.agenda.add_ike(*id, new);
+                control.agenda.change_ike(*id, new, &around);
             }
         }
     }

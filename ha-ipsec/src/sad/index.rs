@@ -103,7 +103,11 @@ impl Inner {
 
     pub(super) fn forget_if_told(&self, control: &mut Control) {
         if self.forgotten.swap(false, Ordering::AcqRel) {
-            *control = Control::default();
+            let clock = control.clock;
+            *control = Control {
+                clock,
+                ..Control::default()
+            };
         }
     }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::path::{Bounds, InboundSa, OutboundSa, Path, Told};
+use super::path::{InboundSa, OutboundSa, Path, Told};
 use super::{Inner, Sad};
 use crate::counters::Live;
 use crate::id::SaId;
+use crate::lifetime::{SpreadKey, Thresholds};
 use crate::record::{Direction, IpsecSa};
 
 /// Why a packet finds no SA that it may use.
@@ -181,38 +182,39 @@ impl Inner {
         let entered = self.counters.live(instance, |live| {
             // Within the lock of the counters: no flush comes between, and what is removed later
             // is removed from here later too.
-            if let Some(path) = path(Arc::clone(&record), live) {
+            if let Some(path) = self.path(Arc::clone(&record), live) {
                 self.paths.pin().insert(id, path);
             }
         });
         entered.ok_or(LookupError::NoCounters { id })?;
         Ok(record)
     }
-}
 
-fn path(record: Arc<IpsecSa>, live: Live) -> Option<Path> {
-    let bounds = Bounds::new(&record);
-    let told = Told::default();
-    live.used_by(record.id);
-    match (record.direction, live) {
-        (Direction::Outbound, Live::Outbound(live)) => {
-            let sa = OutboundSa {
-                record,
-                live,
-                bounds,
-                told,
-            };
-            Some(Path::Outbound(Arc::new(sa)))
+    fn path(&self, record: Arc<IpsecSa>, live: Live) -> Option<Path> {
+        let key = SpreadKey::of_sa(&record.id, self.config.unit);
+        let bounds = Thresholds::new(&record.lifetime, self.config.spreading, key);
+        let told = Told::default();
+        live.used_by(record.id);
+        match (record.direction, live) {
+            (Direction::Outbound, Live::Outbound(live)) => {
+                let sa = OutboundSa {
+                    record,
+                    live,
+                    bounds,
+                    told,
+                };
+                Some(Path::Outbound(Arc::new(sa)))
+            }
+            (Direction::Inbound, Live::Inbound(live)) => {
+                let sa = InboundSa {
+                    record,
+                    live,
+                    bounds,
+                    told,
+                };
+                Some(Path::Inbound(Arc::new(sa)))
+            }
+            (Direction::Outbound | Direction::Inbound, _) => None,
         }
-        (Direction::Inbound, Live::Inbound(live)) => {
-            let sa = InboundSa {
-                record,
-                live,
-                bounds,
-                told,
-            };
-            Some(Path::Inbound(Arc::new(sa)))
-        }
-        (Direction::Outbound | Direction::Inbound, _) => None,
     }
 }

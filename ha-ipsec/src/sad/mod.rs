@@ -51,6 +51,7 @@
 
 mod agenda;
 mod change;
+mod clock;
 mod index;
 mod lookup;
 mod path;
@@ -63,10 +64,13 @@ use std::sync::Arc;
 use ha_core::checkpoint::{
     BuildError, CheckpointClient, ClientDescriptor, FlushPolicy, StateTable,
 };
-use ha_core::id::ClientId;
+use ha_core::id::{ClientId, UnitId};
 use ha_core::time::Time;
 use parking_lot::Mutex;
 
+#[cfg(any(test, feature = "planted"))]
+#[doc(hidden)]
+pub use crate::counters::Planted;
 pub use agenda::{SadEvent, Which};
 pub use change::{Change, ChangeError};
 pub use lookup::{InUse, LookupError, Pinned};
@@ -74,15 +78,17 @@ pub use path::{InboundSa, OutboundSa, SaCounters};
 
 use crate::counters::{Counters, CountersConfig};
 use crate::id::{IkeId, SaId};
+use crate::lifetime::Spreading;
 use crate::record::{IkeProgress, IkeSa, IpsecSa};
 use agenda::Agenda;
+use clock::Clock;
 use index::Index;
 use path::Path;
 
 /// What both units must agree on, and what is up to each.
 #[derive(Clone, Debug)]
 pub struct SadConfig {
-    /// The first of four consecutive client ids (IKE SAs, their progress, IPsec SAs, counters).
+    /// The first of five consecutive client ids (IKE SAs, their progress, IPsec SAs, counters, clock).
     pub first_client: ClientId,
     /// Most IPsec SAs, each direction counted; alike on both units.
     pub max_sas: u32,
@@ -102,9 +108,17 @@ pub struct SadConfig {
     /// Most packets that a ceiling is ahead of the last one received, per SA: Cisco's
     /// `redundancy replay-interval inbound`.
     pub replay_interval_inbound: u64,
+    /// This unit: rekeys of the two units, and of their SAs, are spread differently.
+    pub unit: UnitId,
+    /// How far apart the rekeys of different SAs are drawn.
+    pub spreading: Spreading,
     /// Where the numbers of instances begin; `None` for a random place. Only tests and simulations
     /// want to know it.
     pub seed: Option<u64>,
+    /// Protections to leave out, to prove that the simulator finds that.
+    #[cfg(any(test, feature = "planted"))]
+    #[doc(hidden)]
+    pub planted: Planted,
 }
 
 impl Default for SadConfig {
@@ -118,7 +132,11 @@ impl Default for SadConfig {
             quiet: Duration::from_millis(100),
             replay_interval_outbound: 100_000,
             replay_interval_inbound: 1000,
+            unit: UnitId::new(0),
+            spreading: Spreading::default(),
             seed: None,
+            #[cfg(any(test, feature = "planted"))]
+            planted: Planted::default(),
         }
     }
 }
@@ -130,8 +148,8 @@ pub enum SadError {
     /// A setting is out of range.
     #[error(transparent)]
     Table(#[from] BuildError),
-    /// There is no room for four ids.
-    #[error("client ids {0} to {0} + 3 do not exist; begin with a lower one")]
+    /// There is no room for five ids.
+    #[error("client ids {0} to {0} + 4 do not exist; begin with a lower one")]
     ClientIds(ClientId),
     /// The system has no random numbers.
     #[error("no random number for the instances of SAs: {0}")]
@@ -150,6 +168,8 @@ pub(crate) struct Inner {
     progress: StateTable<IkeId, IkeProgress>,
     ipsec: StateTable<SaId, Arc<IpsecSa>>,
     counters: Arc<Counters>,
+    /// What time it is for the SAs: one entry.
+    clock: StateTable<(), u64>,
     paths: Arc<papaya::HashMap<SaId, Path>>,
     control: Mutex<Control>,
     /// The entries have gone since `control` looked: what it remembers of them is void.
@@ -162,6 +182,7 @@ pub(crate) struct Inner {
 struct Control {
     index: Option<Index>,
     agenda: Agenda,
+    clock: Clock,
 }
 
 impl core::fmt::Debug for Sad {
@@ -209,6 +230,7 @@ impl Sad {
         let progress =
             StateTable::builder(id(1)?, "ike-progress").max_entries(limit(config.max_ike_sas));
         let ipsec = StateTable::builder(id(2)?, "ipsec-sa").max_entries(limit(config.max_sas));
+        let clock = StateTable::builder(id(4)?, "sad-clock").max_entries(1);
         let paths = Arc::new(papaya::HashMap::new());
         let forgotten = Arc::new(AtomicBool::new(false));
         let counters = Counters::new(
@@ -228,6 +250,7 @@ impl Sad {
                 progress: progress.build()?,
                 ipsec: ipsec.build()?,
                 counters,
+                clock: clock.build()?,
                 paths,
                 control: Mutex::new(Control::default()),
                 forgotten,
@@ -245,6 +268,7 @@ impl Sad {
             inner.progress.client(),
             inner.ipsec.client(),
             Arc::clone(&inner.counters) as Arc<dyn CheckpointClient>,
+            inner.clock.client(),
         ]
     }
 
@@ -313,11 +337,18 @@ impl Sad {
             .load(Ordering::Acquire)
     }
 
-    /// Time goes on: call it every 1 to 10 ms. `unix_s` is the wall clock, in seconds, for
-    /// lifetimes.
+    /// Time goes on: call it every 1 to 10 ms, on both units. `unix_s` is this unit's wall clock, in
+    /// seconds, for lifetimes.
     pub fn tick(&self, now: Time, unix_s: u64) {
         self.inner.counters.tick(now);
-        self.inner.advance(unix_s);
+        self.inner.advance(now, unix_s);
+    }
+
+    /// The wall clock that [`created_unix_s`](IpsecSa::created_unix_s) is told by, in seconds: that of
+    /// the unit that was active first. It goes on through takeovers, whatever the other unit's clock
+    /// says.
+    pub fn unix_s(&self) -> u64 {
+        self.inner.control.lock().clock.unix_s()
     }
 
     /// What the owner should do next, if anything.
@@ -348,6 +379,8 @@ fn counters_config(config: &SadConfig, id: ClientId) -> CountersConfig {
         quiet: config.quiet,
         replay_interval_outbound: config.replay_interval_outbound,
         replay_interval_inbound: config.replay_interval_inbound,
+        #[cfg(any(test, feature = "planted"))]
+        planted: config.planted,
     }
 }
 

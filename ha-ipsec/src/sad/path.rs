@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
 
 use crate::counters::{CounterKey, InboundLive, OutboundLive, Value};
-use crate::lifetime::{Charge, Limits};
+use crate::lifetime::{Charge, Thresholds};
 use crate::record::IpsecSa;
 use crate::replay::{Accept, Pending, Replay, WindowImage};
 use crate::sequence::{GrantedRange, Refused, RekeyReason};
@@ -17,43 +17,12 @@ pub(crate) enum Path {
     Inbound(Arc<InboundSa>),
 }
 
-/// When an SA is to be replaced, and when it must stop; "no bound" is the largest number.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    soft: (u64, u64),
-    hard: (u64, u64),
-}
-
-impl Bounds {
-    pub(crate) fn new(record: &IpsecSa) -> Self {
-        let of = |limits: &Limits| {
-            let bound = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
-            (bound(limits.bytes), bound(limits.packets))
-        };
-        Self {
-            soft: of(&record.lifetime.soft),
-            hard: of(&record.lifetime.hard),
-        }
-    }
-
-    #[inline]
-    fn verdict(&self, bytes: u64, packets: u64) -> Charge {
-        if bytes < self.soft.0 && packets < self.soft.1 {
-            Charge::Ok
-        } else if bytes < self.hard.0 && packets < self.hard.1 {
-            Charge::Soft
-        } else {
-            Charge::Hard
-        }
-    }
-}
-
 /// An outbound SA on the active unit.
 #[derive(Debug)]
 pub struct OutboundSa {
     pub(crate) record: Arc<IpsecSa>,
     pub(crate) live: Arc<OutboundLive>,
-    pub(crate) bounds: Bounds,
+    pub(crate) bounds: Thresholds,
     pub(crate) told: Told,
 }
 
@@ -62,7 +31,7 @@ pub struct OutboundSa {
 pub struct InboundSa {
     pub(crate) record: Arc<IpsecSa>,
     pub(crate) live: Arc<InboundLive>,
-    pub(crate) bounds: Bounds,
+    pub(crate) bounds: Thresholds,
     pub(crate) told: Told,
 }
 

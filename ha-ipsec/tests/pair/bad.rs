@@ -9,7 +9,7 @@ use ha_core::redundancy::RfState;
 use ha_ipsec::record::{IpsecSa, Transform};
 use ha_ipsec::sad::{LookupError, Sad, SadConfig, SadEvent, Which};
 
-use super::harness::{Pair, ike_id, inbound, inbound_id, outbound, outbound_id};
+use super::harness::{Pair, UNIX_S, ike_id, inbound, inbound_id, outbound, outbound_id};
 
 /// The tables of the active unit with bytes of our choice in the places of SAs and counters.
 struct Forged {
@@ -181,7 +181,7 @@ fn what_came_without_its_other_half_is_not_used() {
 fn expired_sas_that_arrive_in_bulk_are_not_used() {
     let (forged, mut pair) = Forged::pair();
     let mut old = outbound(1);
-    (old.instance, old.created_unix_s) = (7, pair.unix_s - 500);
+    (old.instance, old.created_unix_s) = (7, UNIX_S - 500);
     old.lifetime.hard.seconds = Some(400);
     forged.sa(&old);
     forged.counters.insert(key(7), vec![100, 50, 0]).unwrap();

@@ -1,5 +1,8 @@
 //! Changes of SAs on both units.
 
+use std::time::Duration;
+
+use ha_ipsec::lifetime::{Charge, Spreading};
 use ha_ipsec::record::IpsecSa;
 use ha_ipsec::sad::{ChangeError, LookupError, SadConfig, SadEvent, Which};
 use ha_ipsec::sequence::Refused;
@@ -93,7 +96,7 @@ fn children_go_with_their_ike_sa() {
 fn an_spi_that_is_used_again_begins_anew() {
     let mut pair = pair();
     let old = pair.sad(0).outbound(&outbound_id(1)).unwrap();
-    (0..500).for_each(|_| drop(old.next()));
+    assert!((0..500).all(|_| old.next().is_ok()));
     pair.run_for(50);
     let mut change = pair.sad(0).change();
     change.remove(outbound_id(1)).insert(of(2, outbound(1)));
@@ -124,11 +127,17 @@ fn contradictions_are_refused_and_change_nothing() {
         error
     };
     let id = inbound_id(1);
-    let error = refused(&|change| drop(change.insert(inbound(1))));
+    let error = refused(&|change| {
+        change.insert(inbound(1));
+    });
     assert_eq!(error, ChangeError::DuplicateSpi { id });
-    let error = refused(&|change| drop(change.insert_ike(ike(2))));
+    let error = refused(&|change| {
+        change.insert_ike(ike(2));
+    });
     assert_eq!(error, ChangeError::DuplicateIke { id: ike_id(2) });
-    let error = refused(&|change| drop(change.insert(of(7, inbound(7)))));
+    let error = refused(&|change| {
+        change.insert(of(7, inbound(7)));
+    });
     assert_eq!(
         error,
         ChangeError::NoIkeSa {
@@ -136,12 +145,16 @@ fn contradictions_are_refused_and_change_nothing() {
             ike: ike_id(7)
         }
     );
-    let error = refused(&|change| drop(change.rekey_ike(ike_id(7), ike(8))));
+    let error = refused(&|change| {
+        change.rekey_ike(ike_id(7), ike(8));
+    });
     assert!(matches!(error, ChangeError::NotFound(_)), "{error}");
     // Keys are fixed: with them the numbers would begin anew.
     let mut other = IpsecSa::clone(&sad.record(&id).unwrap());
     other.esn = !other.esn;
-    let error = refused(&|change| drop(change.replace(other.clone())));
+    let error = refused(&|change| {
+        change.replace(other.clone());
+    });
     assert!(matches!(error, ChangeError::Record(_)), "{error}");
 }
 
@@ -171,7 +184,7 @@ fn a_change_that_a_standby_refused_does_not_tell_after_the_takeover() {
     assert_eq!(children, expected);
     let mut change = now.change();
     change.remove_ike(ike_id(1));
-    change.commit().unwrap();
+    drop(change.commit().unwrap());
     assert_eq!(now.stats().ipsec_sas, 0, "children go with it");
 }
 
@@ -204,11 +217,16 @@ fn steps_of_a_change_see_those_before_them() {
 
 #[test]
 fn lifetimes_end_on_whichever_unit_is_active() {
-    let mut pair = Pair::settled();
-    let now = pair.unix_s;
+    let exact = Spreading {
+        jitter_percent: 0,
+        takeover: Duration::from_secs(1),
+    };
+    let mut pair = Pair::settled_with(SadConfig {
+        spreading: exact,
+        ..SadConfig::default()
+    });
     let mut change = pair.sad(0).change();
     let mut sa = outbound(1);
-    sa.created_unix_s = now;
     sa.lifetime.soft.seconds = Some(100);
     sa.lifetime.hard.seconds = Some(200);
     sa.lifetime.soft.bytes = Some(10 << 20);
@@ -218,14 +236,14 @@ fn lifetimes_end_on_whichever_unit_is_active() {
     let id = outbound_id(1);
     let sa = pair.sad(0).outbound(&id).unwrap();
     sa.next().unwrap();
-    drop(sa.charge(9 << 20));
+    assert_eq!(sa.charge(9 << 20), Charge::Ok);
     pair.run_for(50);
     pair.fail_over_from(0);
     pair.run_for(5);
     assert_eq!(pair.sad(1).poll_event(), None);
     // What the former active unit charged counts.
     let sa = pair.sad(1).outbound(&id).unwrap();
-    drop(sa.charge(1 << 20));
+    assert_eq!(sa.charge(1 << 20), Charge::Soft);
     pair.run_for(2);
     let event = pair.sad(1).poll_event();
     assert_eq!(
@@ -235,8 +253,7 @@ fn lifetimes_end_on_whichever_unit_is_active() {
             which: Which::Volume
         })
     );
-    pair.unix_s = now + 100;
-    pair.run_for(2);
+    pair.run_for(100_000);
     let event = pair.sad(1).poll_event();
     assert_eq!(
         event,
@@ -246,8 +263,7 @@ fn lifetimes_end_on_whichever_unit_is_active() {
         })
     );
     assert!(sa.next().is_ok());
-    pair.unix_s = now + 200;
-    pair.run_for(2);
+    pair.run_for(100_000);
     let event = pair.sad(1).poll_event();
     assert_eq!(
         event,
@@ -259,13 +275,32 @@ fn lifetimes_end_on_whichever_unit_is_active() {
     assert_eq!(sa.next().unwrap_err(), Refused::Closed);
 }
 
+/// A unit alone whose SAs end when their records say, to the second.
+fn exact() -> Pair {
+    Pair::alone(SadConfig {
+        spreading: Spreading {
+            jitter_percent: 0,
+            takeover: Duration::from_secs(1),
+        },
+        ..SadConfig::default()
+    })
+}
+
 /// An outbound SA with lifetimes in seconds.
-fn lasting(soft: u64, hard: u64, created_unix_s: u64) -> IpsecSa {
+fn lasting(soft: u64, hard: u64) -> IpsecSa {
     let mut sa = outbound(1);
-    sa.created_unix_s = created_unix_s;
     sa.lifetime.soft.seconds = Some(soft);
     sa.lifetime.hard.seconds = Some(hard);
     sa
+}
+
+fn replace(pair: &Pair, change: impl FnOnce(&mut IpsecSa)) {
+    let sad = pair.sad(0);
+    let mut sa = IpsecSa::clone(&sad.record(&outbound_id(1)).unwrap());
+    change(&mut sa);
+    let mut change = sad.change();
+    change.replace(sa);
+    drop(change.commit().unwrap());
 }
 
 fn events(pair: &Pair) -> Vec<SadEvent> {
@@ -275,48 +310,42 @@ fn events(pair: &Pair) -> Vec<SadEvent> {
 
 #[test]
 fn a_lifetime_that_was_changed_ends_when_it_says_now() {
-    let mut pair = Pair::alone(SadConfig::default());
-    let (began, sad, id) = (pair.unix_s, pair.sad(0), outbound_id(1));
-    let mut change = sad.change();
-    change.insert(lasting(100, 200, began));
-    change.commit().unwrap();
+    let (mut pair, id, which) = (exact(), outbound_id(1), Which::Time);
+    let mut change = pair.sad(0).change();
+    change.insert(lasting(10, 20));
+    drop(change.commit().unwrap());
     pair.run_for(5);
-    let mut longer = IpsecSa::clone(&sad.record(&id).unwrap());
-    longer.lifetime.soft.seconds = Some(1000);
-    longer.lifetime.hard.seconds = Some(2000);
-    let mut change = sad.change();
-    change.replace(longer);
-    change.commit().unwrap();
-    pair.unix_s = began + 300;
-    pair.run_for(5);
+    replace(&pair, |sa| {
+        sa.lifetime.soft.seconds = Some(40);
+        sa.lifetime.hard.seconds = Some(60);
+    });
+    pair.run_for(30_000);
     assert_eq!(events(&pair), []);
-    assert!(sad.outbound(&id).unwrap().next().is_ok());
-    pair.unix_s = began + 1000;
-    pair.run_for(5);
-    let which = Which::Time;
+    assert!(pair.sad(0).outbound(&id).unwrap().next().is_ok());
+    pair.run_for(11_000);
     assert_eq!(events(&pair), [SadEvent::SoftLifetime { id, which }]);
+    pair.run_for(20_000);
+    assert_eq!(events(&pair), [SadEvent::HardLifetime { id, which }]);
 }
 
 #[test]
 fn the_end_of_a_lifetime_is_told_once() {
-    let mut pair = Pair::alone(SadConfig::default());
-    let (began, sad, id) = (pair.unix_s, pair.sad(0), outbound_id(1));
-    pair.run_for(5);
-    let mut change = sad.change();
-    change.insert(lasting(100, 200, began));
-    change.commit().unwrap();
-    for mtu in 0..10 {
-        let mut sa = IpsecSa::clone(&sad.record(&id).unwrap());
-        sa.path_mtu = Some(mtu);
-        let mut change = sad.change();
-        change.replace(sa);
-        change.commit().unwrap();
-        pair.run_for(1);
+    for wait in [0, 5] {
+        let (mut pair, id, which) = (exact(), outbound_id(1), Which::Time);
+        pair.run_for(wait);
+        let mut change = pair.sad(0).change();
+        change.insert(lasting(10, 60));
+        drop(change.commit().unwrap());
+        for mtu in 0..10 {
+            replace(&pair, |sa| sa.path_mtu = Some(mtu));
+            pair.run_for(1);
+        }
+        pair.run_for(15_000);
+        assert_eq!(events(&pair), [SadEvent::SoftLifetime { id, which }]);
+        replace(&pair, |sa| sa.path_mtu = None);
+        pair.run_for(2000);
+        assert_eq!(events(&pair), []);
     }
-    pair.unix_s = began + 100;
-    pair.run_for(5);
-    let which = Which::Time;
-    assert_eq!(events(&pair), [SadEvent::SoftLifetime { id, which }]);
 }
 
 #[test]
@@ -328,13 +357,13 @@ fn a_full_database_takes_a_rekey() {
     let sad = pair.sad(0);
     let mut change = sad.change();
     change.insert(outbound(1)).insert(inbound(1));
-    change.commit().unwrap();
+    drop(change.commit().unwrap());
     let mut change = sad.change();
     change.insert(outbound(2));
     assert!(change.commit().is_err());
     let mut change = sad.change();
     change.remove(outbound_id(1)).insert(outbound(2));
-    change.commit().unwrap();
+    drop(change.commit().unwrap());
     pair.run_for(5);
     assert!(sad.outbound(&outbound_id(2)).unwrap().next().is_ok());
 }
@@ -345,7 +374,7 @@ fn lookups_say_what_is_wrong() {
     let sad = pair.sad(0);
     let mut change = sad.change();
     change.insert(inbound(1));
-    change.commit().unwrap();
+    drop(change.commit().unwrap());
     let id = inbound_id(1);
     assert_eq!(
         sad.outbound(&id).unwrap_err(),
@@ -353,4 +382,64 @@ fn lookups_say_what_is_wrong() {
     );
     let id = inbound_id(2);
     assert_eq!(sad.inbound(&id).unwrap_err(), LookupError::NotFound { id });
+}
+
+/// The clock of unit 1 is a year ahead.
+#[test]
+fn clocks_that_differ_expire_nothing() {
+    let mut pair = Pair::settled();
+    pair.ahead_s[1] = 365 * 24 * 3600;
+    let mut change = pair.sad(0).change();
+    let mut sa = outbound(1);
+    sa.lifetime.hard.seconds = Some(3600);
+    change.insert(sa);
+    let commit = change.commit().unwrap();
+    pair.run_until_committed(&commit);
+    pair.run_for(10_000);
+    pair.fail_over_from(0);
+    pair.run_for(3_500_000 - 20_000);
+    let sa = pair.sad(1).outbound(&outbound_id(1)).unwrap();
+    assert!(sa.next().is_ok());
+    assert_eq!(pair.sad(1).poll_event(), None);
+    // Created on the unit that took over, and used on the other one.
+    pair.join(0);
+    pair.run_until_whole();
+    pair.run_for(2_000);
+    pair.fail_over_from(1);
+    assert!(
+        pair.sad(0)
+            .outbound(&outbound_id(1))
+            .unwrap()
+            .next()
+            .is_ok()
+    );
+    pair.run_for(120_000);
+    assert!(
+        pair.sad(0)
+            .outbound(&outbound_id(1))
+            .unwrap()
+            .next()
+            .is_err(),
+        "an hour is over"
+    );
+}
+
+#[test]
+fn an_idle_sa_is_reported() {
+    let mut pair = Pair::settled();
+    let mut change = pair.sad(0).change();
+    let mut sa = outbound(1);
+    sa.idle_timeout_s = Some(10);
+    change.insert(sa);
+    let commit = change.commit().unwrap();
+    pair.run_until_committed(&commit);
+    let id = outbound_id(1);
+    let sa = pair.sad(0).outbound(&id).unwrap();
+    for _ in 0..5 {
+        assert_eq!(sa.charge(100), Charge::Ok);
+        pair.run_for(8_000);
+        assert_eq!(pair.sad(0).poll_event(), None);
+    }
+    pair.run_for(13_000);
+    assert_eq!(pair.sad(0).poll_event(), Some(SadEvent::IdleTimeout { id }));
 }

@@ -20,6 +20,9 @@ use ha_ipsec::secret::Secret;
 
 pub(crate) const GROUP: GroupId = GroupId::new(0);
 
+/// The wall clock when the tests begin.
+pub(crate) const UNIX_S: u64 = 1_000_000;
+
 /// One unit.
 pub(crate) struct Unit {
     pub(crate) node: Node,
@@ -31,7 +34,8 @@ pub(crate) struct Unit {
 /// Both units and what is between them.
 pub(crate) struct Pair {
     pub(crate) now: Time,
-    pub(crate) unix_s: u64,
+    /// What the wall clock of each unit is ahead, in seconds.
+    pub(crate) ahead_s: [u64; 2],
     pub(crate) units: [Option<Unit>; 2],
     wire: VecDeque<(usize, LinkId, Lane, Bytes)>,
     /// What is sent does not arrive, in either direction, and nobody is told.
@@ -58,7 +62,7 @@ impl Pair {
     pub(crate) fn alone(config: SadConfig) -> Self {
         let mut pair = Self {
             now: Time::ZERO,
-            unix_s: 1_000_000,
+            ahead_s: [0; 2],
             units: [None, None],
             wire: VecDeque::new(),
             hold: false,
@@ -215,9 +219,11 @@ impl Pair {
     /// A millisecond passes.
     pub(crate) fn step(&mut self) {
         self.now = self.now + Duration::from_millis(1);
-        let (now, unix_s) = (self.now, self.unix_s);
-        for unit in self.units.iter_mut().flatten() {
-            unit.sad.tick(now, unix_s);
+        let (now, ahead_s) = (self.now, self.ahead_s);
+        for (unit, ahead_s) in self.units.iter_mut().zip(ahead_s) {
+            let Some(unit) = unit else { continue };
+            unit.sad
+                .tick(now, UNIX_S + now.as_millis() / 1000 + ahead_s);
             if unit.node.shared(GROUP).unwrap().doorbell().take() {
                 unit.node.handle_doorbell(now);
             }

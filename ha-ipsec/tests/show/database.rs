@@ -246,8 +246,8 @@ fn clear_on_the_standby_resynchronizes() {
     let again = statistics(&pair.unit(0).node).bulk_entries - before;
     assert_eq!(
         again,
-        2 + 2 + 6 + 6,
-        "IKE SAs, their progress, IPsec SAs, their counters"
+        2 + 2 + 6 + 6 + 1,
+        "IKE SAs, their progress, IPsec SAs, their counters, the clock"
     );
     assert_eq!(counts(&sad), (2, 6));
     assert!(matches!(
@@ -267,7 +267,7 @@ fn a_unit_shows_its_part() {
     fill(&mut pair);
     let clients = pair.sad(0).clients();
     let clients = RedundancyClientsView::new(clients.iter().map(|client| client.descriptor()));
-    assert_eq!(clients.clients.len(), 4);
+    assert_eq!(clients.clients.len(), 5);
     let states = [0, 1].map(|unit| {
         let states = pair.unit(unit).node.redundancy_states(GROUP).unwrap();
         RedundancyStatesView(states).to_string()

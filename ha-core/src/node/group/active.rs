@@ -239,15 +239,22 @@ impl Group {
         }
     }
 
-    /// Whether a standby holds everything and acknowledges what changes.
+    /// Whether a standby holds everything and acknowledges what changes. Its loss is told when no
+    /// other unit can be active without this one's fault.
     pub(super) fn set_synced(&mut self, on: bool) {
-        if core::mem::replace(&mut self.synced, on) != on {
-            let notice = if on {
-                Notice::StandbySynced
-            } else {
-                Notice::StandbyLost
-            };
-            self.members.notice(notice);
+        let was = core::mem::replace(&mut self.synced, on);
+        if on && !was {
+            self.doubt = false;
+            self.members.notice(Notice::StandbySynced);
+        } else if was && !on && !self.doubt {
+            self.members.notice(Notice::StandbyLost);
+        }
+    }
+
+    /// The other unit was heard, and is not active with what this one sent it.
+    pub(super) fn end_doubt(&mut self) {
+        if core::mem::take(&mut self.doubt) && !self.synced {
+            self.members.notice(Notice::StandbyLost);
         }
     }
 

@@ -65,6 +65,9 @@ pub(crate) struct Group {
     handover: Option<Handover>,
     /// The process was stopped while active: it must hear that it still is.
     suspect: bool,
+    /// It was stopped while a standby held everything, and has heard nothing of it since: that one may
+    /// be active by now.
+    doubt: bool,
     maintenance: bool,
     /// While active: whether a standby holds everything and acknowledges what changes.
     synced: bool,
@@ -185,6 +188,7 @@ impl Group {
             standby: standby::Progress::default(),
             handover: None,
             suspect: false,
+            doubt: false,
             maintenance: false,
             synced: false,
             ack_limit: node.ack_limit,

@@ -16,8 +16,13 @@ impl Group {
         self.scheme_input(&SchemeInput::Boot, ctx);
     }
 
-    /// The peer said where it stands.
-    pub(crate) fn handle_status(&mut self, status: pb::GroupStatus, ctx: &mut Context<'_>) {
+    /// The peer said where it stands; `fresh` if surely after this process last stood still.
+    pub(crate) fn handle_status(
+        &mut self,
+        status: pb::GroupStatus,
+        fresh: bool,
+        ctx: &mut Context<'_>,
+    ) {
         let term = term_of(status.term);
         if status.active && self.fenced("an active role", term, ctx) {
             // The peer does not know yet that its term is over.
@@ -31,9 +36,11 @@ impl Group {
         }
         self.note_term(term);
         self.scheme_peer(ctx);
-        if self.suspect && self.is_active() {
-            self.suspect = false;
-            self.set_writable(self.handover.is_none());
+        if fresh && self.is_active() {
+            if core::mem::take(&mut self.suspect) {
+                self.set_writable(self.handover.is_none());
+            }
+            self.end_doubt();
         }
         self.follow(was.as_ref(), ctx);
         self.set_gates(ctx);
@@ -99,6 +106,7 @@ impl Group {
     pub(crate) fn handle_pause(&mut self, ctx: &mut Context<'_>) {
         if self.is_active() && ctx.peer_incarnation.is_some() {
             self.suspect = true;
+            self.doubt |= self.synced;
             self.set_writable(false);
         }
     }
@@ -211,6 +219,7 @@ impl Group {
         self.stop_sync();
         self.receiver.forget();
         (self.role, self.handover, self.suspect) = (Role::Active, None, false);
+        self.doubt = false;
         self.term = self.term.next(self.unit);
         self.tenure.get_or_insert(Tenure::new(ctx.now));
         self.stats.activations += 1;
@@ -279,6 +288,7 @@ impl Group {
         self.members.flush();
         self.receiver.forget();
         (self.role, self.handover, self.suspect) = (Role::Standby, None, false);
+        self.doubt = false;
         (self.tenure, self.complete) = (None, false);
         self.stats.demotions += 1;
         *ctx.status_due = true;

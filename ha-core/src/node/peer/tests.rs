@@ -54,15 +54,15 @@ fn statuses_are_counted_on_each_link() {
     }
     assert_eq!(
         [
-            peer.next_status(A),
-            peer.next_status(A),
-            peer.next_status(B)
+            peer.next_status(A).0,
+            peer.next_status(A).0,
+            peer.next_status(B).0
         ],
         [1, 2, 1]
     );
     assert!(peer.link_down(A));
-    assert_eq!(peer.next_status(B), 2);
-    assert_eq!(peer.next_status(A), 0, "gone");
+    assert_eq!(peer.next_status(B).0, 2);
+    assert_eq!(peer.next_status(A).0, 0, "gone");
     assert_eq!(
         peer.incarnation(),
         Some(7),
@@ -126,4 +126,27 @@ fn a_lost_peer_takes_its_links_along() {
         "who has not said Hello yet may be somebody else"
     );
     assert_eq!(peer.hello(B, &hello(9)), Ok(false));
+}
+
+#[test]
+fn only_what_answers_is_fresh_after_a_pause() {
+    let mut peer = peer();
+    let status = |number, heard| pb::Status {
+        number,
+        heard,
+        ..pb::Status::default()
+    };
+    peer.link_up(A, Time::ZERO);
+    peer.hello(A, &hello(7)).unwrap();
+    assert_eq!(peer.next_status(A), (1, 0));
+    assert!(!peer.heard_status(A, &status(1, 0)));
+    assert_eq!(peer.next_status(A), (2, 1));
+    assert!(peer.heard_status(A, &status(2, 1)));
+    peer.handle_pause();
+    // What waited on the link meanwhile.
+    assert!(!peer.heard_status(A, &status(3, 2)));
+    assert_eq!(peer.next_status(A), (3, 3));
+    assert!(!peer.heard_status(A, &status(4, 2)));
+    assert!(peer.heard_status(A, &status(5, 3)));
+    assert!(!peer.heard_status(B, &status(1, 9)), "no such link");
 }

@@ -27,6 +27,14 @@ pub trait Invariant: Send {
     /// When the promise is broken.
     fn check(&mut self, world: &World) -> Result<(), Violation>;
 
+    /// What the promise still waits for once faults and writes are over, for people. The simulation
+    /// ends when no promise waits any more, and fails if that takes longer than
+    /// [`SimConfig::settling`](super::SimConfig::settling).
+    fn awaits(&self, world: &World) -> Option<String> {
+        let _ = world;
+        None
+    }
+
     /// Acknowledged state that was lost legitimately, because all units that held it crashed: the
     /// lineage, and what is left. From then on the oracle expects no more.
     fn losses(&mut self) -> Vec<(u64, Vec<Option<Op>>)> {

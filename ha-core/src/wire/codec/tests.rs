@@ -25,6 +25,7 @@ fn bodies() -> Vec<(Lane, Body)> {
             Body::Status(pb::Status {
                 number: 1,
                 groups: vec![status],
+                heard: 0,
             }),
         ),
         (
@@ -227,6 +228,7 @@ fn texts_and_lists_have_limits() {
         Body::Status(pb::Status {
             number: 1,
             groups: vec![group; count],
+            heard: 0,
         })
     });
 }

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use bytes::Bytes;
-use prost::encoding::{WireType, decode_varint, encoded_len_varint};
+use prost::encoding::WireType;
 
 use super::super::{Name, RecordError, Unknown};
 use crate::secret::Secret;
@@ -35,6 +35,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field that is known; none at the end of those.
+    #[inline]
     pub(super) fn next(&mut self) -> Result<Option<Field<'a>>, RecordError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -83,15 +84,17 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline]
     fn key(&self, rest: &mut &'a [u8]) -> Result<(u32, WireType), RecordError> {
-        let field = self.name_of_last();
-        let key = varint(rest, field)?;
-        let malformed = RecordError::Malformed { field };
-        let number = u32::try_from(key >> 3).map_err(|_| malformed.clone())?;
-        let wire_type = WireType::try_from(key & 7).map_err(|_| malformed.clone())?;
+        let malformed = || RecordError::Malformed {
+            field: self.name_of_last(),
+        };
+        let key = varint(rest).map_err(|bad| bad.of(self.name_of_last()))?;
+        let number = u32::try_from(key >> 3).map_err(|_| malformed())?;
+        let wire_type = WireType::try_from(key & 7).map_err(|_| malformed())?;
         match number {
             1..=MAX_FIELD => Ok((number, wire_type)),
-            _ => Err(malformed),
+            _ => Err(malformed()),
         }
     }
 
@@ -104,28 +107,68 @@ impl<'a> Fields<'a> {
 /// The highest field number of protobuf.
 const MAX_FIELD: u32 = (1 << 29) - 1;
 
-fn varint(rest: &mut &[u8], field: &'static str) -> Result<u64, RecordError> {
-    let before = rest.len();
-    let value = decode_varint(rest).map_err(|_| RecordError::Malformed { field })?;
-    if encoded_len_varint(value) == before - rest.len() {
-        Ok(value)
-    } else {
-        Err(RecordError::NotCanonical { field })
+/// What can be wrong with a number.
+#[derive(Clone, Copy)]
+enum BadNumber {
+    Malformed,
+    Padded,
+}
+
+impl BadNumber {
+    const fn of(self, field: &'static str) -> RecordError {
+        match self {
+            Self::Malformed => RecordError::Malformed { field },
+            Self::Padded => RecordError::NotCanonical { field },
+        }
     }
 }
 
+/// A base-128 number in as few bytes as it takes. Most take one.
+#[inline]
+fn varint(rest: &mut &[u8]) -> Result<u64, BadNumber> {
+    match **rest {
+        [byte @ 0..0x80, ref after @ ..] => {
+            *rest = after;
+            Ok(byte.into())
+        }
+        _ => long_varint(rest),
+    }
+}
+
+fn long_varint(rest: &mut &[u8]) -> Result<u64, BadNumber> {
+    let mut value = 0;
+    for (index, &byte) in rest.iter().enumerate().take(MAX_VARINT) {
+        let last = byte < 0x80;
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        match (last, index + 1 == MAX_VARINT) {
+            (true, _) if byte == 0 => return Err(BadNumber::Padded),
+            (true, true) if byte > 1 => return Err(BadNumber::Malformed),
+            (true, _) => {
+                *rest = &rest[index + 1..];
+                return Ok(value);
+            }
+            (false, _) => {}
+        }
+    }
+    Err(BadNumber::Malformed)
+}
+
+/// The most bytes that a number of 64 bits takes.
+const MAX_VARINT: usize = 10;
+
+#[inline]
 fn value<'a>(
     wire_type: WireType,
     rest: &mut &'a [u8],
     field: &'static str,
 ) -> Result<Value<'a>, RecordError> {
     Ok(match wire_type {
-        WireType::Varint => Value::Varint(varint(rest, field)?),
+        WireType::Varint => Value::Varint(varint(rest).map_err(|bad| bad.of(field))?),
         WireType::ThirtyTwoBit => Value::Fixed32(u32::from_le_bytes(array(rest, field)?)),
         WireType::SixtyFourBit => Value::Fixed64(u64::from_le_bytes(array(rest, field)?)),
         WireType::LengthDelimited => {
-            let length = usize::try_from(varint(rest, field)?);
-            let length = length.map_err(|_| RecordError::Malformed { field })?;
+            let length = varint(rest).map_err(|bad| bad.of(field))?;
+            let length = usize::try_from(length).map_err(|_| RecordError::Malformed { field })?;
             Value::Bytes(take(rest, length, field)?)
         }
         WireType::StartGroup | WireType::EndGroup => {

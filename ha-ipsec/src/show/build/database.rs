@@ -42,7 +42,7 @@ impl core::fmt::Debug for Show<'_> {
 }
 
 impl<'a> Show<'a> {
-    /// Of this database, at `unix_s` seconds since 1970.
+    /// Of this database, at `unix_s` seconds since 1970 by its own clock: [`Sad::unix_s`].
     pub fn new(sad: &'a Sad, unix_s: u64) -> Self {
         Self {
             sad,
