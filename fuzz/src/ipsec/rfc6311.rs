@@ -100,7 +100,7 @@ impl Gateway {
             6 => self.pass(input),
             7 => self.answer_rightly(input),
             8 => {
-                let response = self.response(input);
+                let response = Self::response(input);
                 self.handle_response(&response);
             }
             9 | 10 => {
@@ -195,7 +195,7 @@ impl Gateway {
         self.handle_response(&SyncResponse { message_id, ids });
     }
 
-    fn response(&mut self, input: &mut Input<'_>) -> SyncResponse {
+    fn response(input: &mut Input<'_>) -> SyncResponse {
         let mut response = SyncResponse {
             message_id: number(input),
             ids: Some(values(input)),

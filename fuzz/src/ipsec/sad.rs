@@ -532,6 +532,16 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
                 &traffic,
             ]),
         ),
+        // The other unit was active, crashed, and begins from nothing.
+        (
+            "undone",
+            with(&[
+                &traffic,
+                &[98, 44, 9, 44, 9, 44, 9, 44, 9, 44, 9],
+                &[0x80, 1, 200, 0x80 + 101, 97, 109, 109, 109],
+                &[0, 1, 200, 109, 109].repeat(6),
+            ]),
+        ),
         (
             "switchover",
             with(&[
