@@ -290,7 +290,7 @@ fn a_quiet_sa_reaches_a_new_standby_with_its_ceiling_closed() {
     let mut pair = Pair::alone(SadConfig::default());
     let mut change = pair.sad(0).change();
     change.insert(inbound(1));
-    change.commit().unwrap();
+    drop(change.commit().unwrap());
     pair.run_for(200);
     pair.join(1);
     pair.run_until_whole();
