@@ -21,6 +21,7 @@ steps=(
   "transport-tcp  ha-transport with tcp alone"
   "transport-quic ha-transport with quic alone"
   "simulator      the simulator, $((${HA_SIM_SEEDS:-10000})) seeds"
+  "simulator-sas  the simulator with SAs and packets, $((${HA_SIM_SEEDS:-10000})) seeds"
   "loom           loom models of what threads share"
   "fuzz           fuzz targets: build, and a bounded run over each corpus"
 )
@@ -114,6 +115,11 @@ transport_with() {
 
 step_simulator() {
   cargo run --locked --release -p ha-core --features sim --example simulate -- \
+    --seeds "${HA_SIM_SEEDS:-10000}"
+}
+
+step_simulator_sas() {
+  cargo run --locked --release -p ha-ipsec --features sim --example simulate-ipsec -- \
     --seeds "${HA_SIM_SEEDS:-10000}"
 }
 

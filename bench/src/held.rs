@@ -8,8 +8,10 @@ use bytes::Bytes;
 use ha_core::checkpoint::{CheckpointClient, Record, StateTable};
 use ha_core::id::ClientId;
 use ha_core::sync::{Commit, Committed};
+use ha_ipsec::sad::Sad;
 use serde::{Deserialize, Serialize};
 
+use crate::ipsec::{Gateway, SaSpec};
 use crate::packet::PacketTable;
 use crate::random::Random;
 use crate::suite::BenchError;
@@ -26,6 +28,8 @@ pub enum Kind {
     /// A client of its own kind: two counters of 8 bytes for each entry, as atomics that a packet
     /// path changes without a lock.
     Packet,
+    /// The SA database of a gateway: several tables, each SA (one direction) an entry.
+    Sas(SaSpec),
 }
 
 /// A table of a unit.
@@ -48,6 +52,7 @@ impl TableSpec {
             Kind::Inline => self.state_table::<[u8; VALUE_BYTES]>(number)?,
             Kind::Counter => self.state_table::<[u8; 16]>(number)?,
             Kind::Packet => Arc::new(PacketTable::new(ClientId::new(FIRST_ID + number))),
+            Kind::Sas(spec) => Arc::new(Gateway::new(spec)?),
         })
     }
 
@@ -63,14 +68,20 @@ impl TableSpec {
         match self.kind {
             Kind::Heap | Kind::Inline => 8 + VALUE_BYTES,
             Kind::Counter | Kind::Packet => 8 + 16,
+            Kind::Sas(spec) => spec.entry_bytes(),
         }
     }
 }
 
 /// A table, whatever it holds.
 pub trait Held: Send + Sync {
-    /// The table as a node sees it.
-    fn client(&self) -> Arc<dyn CheckpointClient>;
+    /// The table as a node sees it; a gateway has several.
+    fn clients(&self) -> Vec<Arc<dyn CheckpointClient>>;
+
+    /// The SA database, if it is one.
+    fn sad(&self) -> Option<&Sad> {
+        None
+    }
 
     /// Inserts entries 0 to `entries`, with values that do not compress and differ from key to key.
     ///
@@ -138,8 +149,8 @@ impl<const N: usize> Sample for [u8; N] {
 }
 
 impl<V: Sample> Held for StateTable<u64, V> {
-    fn client(&self) -> Arc<dyn CheckpointClient> {
-        Self::client(self)
+    fn clients(&self) -> Vec<Arc<dyn CheckpointClient>> {
+        vec![Self::client(self)]
     }
 
     fn fill(&self, entries: u32) -> Result<(), BenchError> {

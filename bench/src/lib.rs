@@ -1,7 +1,8 @@
 //! Measures of the replication core beside Redis and raw TCP.
 //!
 //! All figures of a table come from one run on one machine, so that only ratios need to be
-//! believed. `scripts/bench.sh core` runs everything; `bench/src/main.rs` lists the suites.
+//! believed. `scripts/bench.sh core` measures the replication core, `scripts/bench.sh ipsec` the
+//! tables and the packet path of a gateway; `bench/src/main.rs` lists the suites.
 //!
 //! To add a measure: write a module with a type that implements [`Suite`], and name it in the
 //! list in `main.rs`. Suites run in the order of the list; a row may be compared with a row of an
@@ -16,6 +17,7 @@ pub mod bulk;
 pub mod commit_under_bulk;
 pub mod commits;
 pub mod held;
+pub mod ipsec;
 pub mod latency;
 pub mod loopback;
 pub mod machine;

@@ -1,4 +1,4 @@
-//! `ha-bench core`: runs every suite, prints the table and writes it as JSON.
+//! `ha-bench core|ipsec`: runs every suite of an area, prints the table and writes it as JSON.
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
@@ -14,7 +14,36 @@ use ha_bench::memory::Memory;
 use ha_bench::redis::Redis;
 use ha_bench::takeover::Takeover;
 use ha_bench::updates::Updates;
-use ha_bench::{BenchError, Context, Report, Suite, pair};
+use ha_bench::{BenchError, Context, Report, Suite, ipsec, pair};
+
+/// What can be measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Area {
+    Core,
+    Ipsec,
+}
+
+impl Area {
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Core, Self::Ipsec]
+            .into_iter()
+            .find(|area| area.name() == text)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Ipsec => "ipsec",
+        }
+    }
+
+    fn suites(self) -> Vec<Box<dyn Suite>> {
+        match self {
+            Self::Core => core_suites(),
+            Self::Ipsec => ipsec::suites(),
+        }
+    }
+}
 
 /// The suites of `core`, in the order in which they run: yardsticks first.
 fn core_suites() -> Vec<Box<dyn Suite>> {
@@ -65,9 +94,9 @@ fn run(options: &Options) -> Result<(), BenchError> {
     } else {
         Context::full()
     };
-    let mut report = Report::new("core", options.quick, Machine::read());
+    let mut report = Report::new(options.area.name(), options.quick, Machine::read());
     let mut failed = None;
-    for mut suite in core_suites() {
+    for mut suite in options.area.suites() {
         if options
             .only
             .as_deref()
@@ -94,8 +123,8 @@ fn run(options: &Options) -> Result<(), BenchError> {
 }
 
 /// What the command line asks for.
-#[derive(Default)]
 struct Options {
+    area: Area,
     help: bool,
     quick: bool,
     only: Option<String>,
@@ -104,7 +133,13 @@ struct Options {
 
 impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self::default();
+        let mut options = Self {
+            area: Area::Core,
+            help: false,
+            quick: false,
+            only: None,
+            out: None,
+        };
         let mut area = None;
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or(format!("{arg} needs a value"));
@@ -113,12 +148,14 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--only" => options.only = Some(value()?),
                 "--out" => options.out = Some(value()?.into()),
-                "core" if area.is_none() => area = Some(arg),
+                name if area.is_none() && Area::parse(name).is_some() => area = Area::parse(name),
                 _ => return Err(format!("unknown argument {arg:?}")),
             }
         }
-        if area.is_none() && !options.help {
-            return Err("what to measure is missing: core".into());
+        match area {
+            Some(area) => options.area = area,
+            None if options.help => return Ok(options),
+            None => return Err("what to measure is missing: core or ipsec".into()),
         }
         options.check_suite()?;
         Ok(options)
@@ -128,7 +165,8 @@ impl Options {
         let Some(only) = &self.only else {
             return Ok(());
         };
-        let names: Vec<_> = core_suites().iter().map(|suite| suite.name()).collect();
+        let suites = self.area.suites();
+        let names: Vec<_> = suites.iter().map(|suite| suite.name()).collect();
         if names.contains(&only.as_str()) {
             return Ok(());
         }
@@ -139,8 +177,10 @@ impl Options {
     }
 }
 
-const USAGE: &str = "usage: ha-bench core [--quick] [--only SUITE] [--out FILE]
+const USAGE: &str = "usage: ha-bench core|ipsec [--quick] [--only SUITE] [--out FILE]
 
+  core          the replication core and its links
+  ipsec         the tables and the packet path of a gateway
   --quick       100 000 entries instead of 1 000 000; figures are rough
   --only SUITE  run one suite; rows compared with another suite's get no verdict
   --out FILE    write the rows as JSON";
@@ -160,9 +200,13 @@ mod tests {
         assert_eq!(options.only.as_deref(), Some("redis"));
         assert_eq!(options.out, Some("x.json".into()));
         assert!(parse("--help").unwrap().help);
+        let ipsec = parse("--only lookup ipsec").unwrap();
+        assert_eq!((ipsec.area, ipsec.quick), (Area::Ipsec, false));
+        assert!(parse("ipsec --only redis").is_err(), "a suite of core");
         for bad in [
             "",
             "core core",
+            "core ipsec",
             "core --only",
             "core --only nobody",
             "core --fast",

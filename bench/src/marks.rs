@@ -44,11 +44,8 @@ impl Suite for Marks {
 
 /// The slots from `from` to below `to`, shuffled.
 fn order(seed: u64, from: u32, to: u32) -> Vec<Slot> {
-    let mut random = Random::new(seed);
     let mut slots: Vec<_> = (from..to).map(Slot::new).collect();
-    for last in (1..slots.len()).rev() {
-        slots.swap(last, random.below(last as u32 + 1) as usize);
-    }
+    Random::new(seed).shuffle(&mut slots);
     slots
 }
 

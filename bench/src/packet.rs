@@ -47,8 +47,8 @@ impl PacketTable {
 }
 
 impl Held for PacketTable {
-    fn client(&self) -> Arc<dyn CheckpointClient> {
-        Arc::clone(&self.inner) as Arc<dyn CheckpointClient>
+    fn clients(&self) -> Vec<Arc<dyn CheckpointClient>> {
+        vec![Arc::clone(&self.inner) as Arc<dyn CheckpointClient>]
     }
 
     fn fill(&self, entries: u32) -> Result<(), BenchError> {

@@ -55,15 +55,16 @@ impl Site {
         })
     }
 
-    /// Unit 0, filled, active and in this process. Then the standby can come.
+    /// Unit 0, active, filled and in this process. Then the standby can come.
     ///
     /// # Errors
     /// If it does not get there.
     pub fn active(&self) -> Result<Unit, BenchError> {
         let mut unit = self.here(0)?;
-        unit.fill()?;
         unit.start()?;
         unit.await_state(RfState::Active)?;
+        // After that: an SA database is changed on an active unit only.
+        unit.fill()?;
         Ok(unit)
     }
 

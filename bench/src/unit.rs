@@ -107,8 +107,8 @@ impl Unit {
         };
         let scheme = PeerHealth::new(PeerHealthConfig::for_keepalive(keepalive));
         let mut builder = Node::builder(UnitId::new(self.spec.unit)).keepalive(keepalive);
-        for table in &self.tables {
-            builder = builder.client(&table.client());
+        for client in self.tables.iter().flat_map(|table| table.clients()) {
+            builder = builder.client(&client);
         }
         builder = builder.scheme(scheme);
         let [own, peer] = [self.spec.unit, 1 - self.spec.unit];
@@ -252,6 +252,14 @@ impl Unit {
         let tables = self.tables.iter().zip(&self.spec.tables);
         let sums = tables.map(|(table, spec)| table.checksum(spec.entries));
         sums.fold(0, |all: u64, sum| all.rotate_left(1) ^ sum)
+    }
+
+    /// Changes each entry of the first table once; how many could be changed.
+    #[must_use]
+    pub fn write_all(&self) -> u64 {
+        let entries = self.spec.tables.first().map_or(0, |spec| spec.entries);
+        let written = (0..entries).filter(|key| self.table().write(*key, u64::from(*key)));
+        written.count() as u64
     }
 
     /// Gives the active role to the peer.

@@ -160,7 +160,7 @@ fn sweep(
 }
 
 /// What the loopback device has carried, whoever used it: another process would be counted too.
-fn loopback_bytes() -> Option<u64> {
+pub(crate) fn loopback_bytes() -> Option<u64> {
     let devices = std::fs::read_to_string("/proc/net/dev").ok()?;
     let line = devices
         .lines()

@@ -24,6 +24,8 @@ pub enum Order {
     Stats,
     /// Tell the sum over all tables.
     Checksum,
+    /// Change each entry of the first table once.
+    WriteAll,
     /// Tell how much memory is used.
     Memory,
     /// Give the active role to the peer.
@@ -98,6 +100,7 @@ fn obey(unit: &mut Unit, order: Order, began: Instant) -> Result<Answer, BenchEr
             return Ok(Answer::Stats { at, applied });
         }
         Order::Checksum => return Ok(Answer::Number(unit.checksum())),
+        Order::WriteAll => return Ok(Answer::Number(unit.write_all())),
         Order::Memory => return Ok(Answer::Number(resident_bytes()?)),
         Order::Switchover => unit.switchover()?,
         Order::Stop => unit.stop(),

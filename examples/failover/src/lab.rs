@@ -143,9 +143,9 @@ impl Lab {
 
     /// One failure: from a pair that is whole, under load, to one that is so again.
     async fn fail(&mut self, kind: FaultKind, number: &str) -> Result<FailureReport, LabError> {
-        let active = self.pair.whole("a redundant pair").await?;
         let text = format!("{number} traffic");
         self.screen.watch(&text, self.world.until_steady()).await?;
+        let active = self.pair.whole("a redundant pair").await?;
         self.world.begin(kind, active)?;
         let text = format!("{number} {kind} of unit {active}: takeover");
         self.damage(kind, active).await?;

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     match Options::parse(words.into_iter()) {
         Ok(Some(options)) => be_laboratory(&options, &extra),
         Ok(None) => {
-            say(HELP);
+            say(&format!("{HELP}{UNIT_HELP}"));
             ExitCode::SUCCESS
         }
         Err(error) => fail(error),
@@ -103,7 +103,7 @@ fn conclude(options: &Options, report: &Report) -> ExitCode {
     }
 }
 
-/// Takes out the options that are not for everybody.
+/// Takes out the options that concern the units and not the world around them; see the README.
 fn extra(words: &mut Vec<String>) -> Result<Extra, String> {
     let plant = value(words, "--plant")?;
     let keepalive: Option<String> = value(words, "--keepalive")?;
@@ -140,6 +140,13 @@ fn value<T: FromStr<Err: Display>>(
         .map(Some)
         .map_err(|cause| format!("`{text}` is no value for {name}: {cause}"))
 }
+
+const UNIT_HELP: &str = "
+Of the units:
+    --keepalive K   fast: a failure is found within 160 ms, default: 800 ms
+    --logs FOLDER   keeps what they log
+    --plant P       reuse or no-window: lets them break a promise, to show that it is found
+";
 
 fn fail(error: impl Display) -> ExitCode {
     // Not `eprintln`, which panics when standard error is closed.

@@ -32,6 +32,8 @@ pub struct Observer {
     /// The first few replays that were accepted.
     replays: Vec<Event>,
     fault: Option<Fault>,
+    /// The unit that inbound packets go to.
+    holder: Option<Gateway>,
     /// What happened since the last failure was judged.
     counts: Counts,
     /// Since the beginning: packets delivered, by direction.
@@ -79,8 +81,11 @@ struct Counts {
     /// ESP packets that the failed unit sent after its fault: a stale active that woke up, or the
     /// other side of a partition. That the remote site refuses them is as it should be.
     stale: HashSet<(u32, u64)>,
-    remote_refused: u64,
+    /// What failed the remote site's integrity check: SA pair and number.
+    remote_refused: Vec<(u32, u64)>,
     duplicates: u64,
+    /// How often inbound packets went to another unit than before, since the fault.
+    address_moves: u32,
     /// First packet or claim of each unit after the fault, in nanoseconds.
     first_seen_ns: [Option<u64>; 2],
 }
@@ -108,6 +113,7 @@ impl Observer {
             timeline: Timeline::default(),
             replays: Vec::new(),
             fault: None,
+            holder: None,
             counts: Counts::default(),
             total_delivered: [0; 2],
             overflowed: 0,
@@ -190,6 +196,7 @@ impl Observer {
     /// A fault begins now. From now on everything is kept until [`Observer::conclude`].
     pub fn begin(&mut self, fault: Fault) {
         self.counts.first_seen_ns = [None; 2];
+        self.counts.address_moves = 0;
         self.fault = Some(fault);
     }
 
@@ -234,7 +241,7 @@ impl Observer {
             What::Esp => self.see_esp(event),
             What::Delivered(direction) => self.see_delivered(direction, event),
             What::RemoteReplay => self.counts.remote_replays.push((event.sa, event.number)),
-            What::RemoteRefused => self.counts.remote_refused += 1,
+            What::RemoteRefused => self.counts.remote_refused.push((event.sa, event.number)),
             What::Injected => self.counts.injected += 1,
             What::Reflected => self.see_replay(event),
             What::Claimed => {}
@@ -248,6 +255,10 @@ impl Observer {
     }
 
     fn see_sent(&mut self, direction: Direction, event: Event) {
+        if direction == Direction::Inbound && event.unit != self.holder {
+            self.counts.address_moves += u32::from(self.holder.is_some());
+            self.holder = event.unit;
+        }
         self.counts.sent[direction.index()] += 1;
         self.timeline.sent(direction, event.at_ns);
         self.sent[direction.index()].push_back(Sent {

@@ -39,6 +39,9 @@ pub struct FailureReport {
     pub inbound_ms: Option<f64>,
     /// The same, from the LAN to the remote site alone.
     pub outbound_ms: Option<f64>,
+    /// How often the virtual address moved since the fault. More than once: there were further
+    /// takeovers, as when an overloaded machine lets keepalives come late.
+    pub address_moves: u32,
     /// SA pairs that, of the packets sent in the last [`window`] before the fault, delivered at
     /// least one in each direction.
     ///
@@ -51,7 +54,8 @@ pub struct FailureReport {
     /// Packets sent since the previous failure was observed to its end.
     pub packets_sent: u64,
     /// Not delivered, and forwarded to the failed unit or to none: it was dead or no longer active,
-    /// or died with them in its sockets.
+    /// or failed with them in its sockets (sent before the fault, but after the last packet of
+    /// their direction that it delivered).
     pub packets_lost_in_outage: u64,
     /// `dropped_by_gateway` + `dropped_by_remote`.
     pub packets_dropped_by_replay_check: u64,
@@ -209,6 +213,16 @@ impl Report {
             let seen = self.failures.len();
             self.broken
                 .push(format!("only {seen} of {asked} failures came to their end"));
+        }
+        for (index, failure) in self.failures.iter().enumerate() {
+            if failure.address_moves > 1 {
+                self.notes.push(format!(
+                    "in failure {} ({}) the virtual address moved {} times",
+                    index + 1,
+                    failure.kind,
+                    failure.address_moves
+                ));
+            }
         }
         let partitions = self.failures.iter();
         let exposed: u64 = partitions

@@ -315,10 +315,13 @@ impl Control {
         match (&self.live, &mut self.sizer) {
             (Live::Inbound(live), Sizer::Inbound(sizer)) => {
                 let window = &live.window;
-                let image = if closing || self.quiet {
+                sizer.observe(&sizes.ceiling, sizes.latency, window.top(), now);
+                // One that is quiet already, as most are when a new standby gets everything, would
+                // be sent once more for its ceiling to close.
+                let closes = closing || self.quiet || sizer.is_quiet(&sizes.ceiling, now);
+                let image = if closes {
                     window.close_on_top()
                 } else {
-                    sizer.observe(&sizes.ceiling, sizes.latency, window.top(), now);
                     window.propose(sizer.lead(&sizes.ceiling))
                 };
                 let (receipt, top) = (window.receipt().to_bits(), window.top());

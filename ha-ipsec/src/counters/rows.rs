@@ -1,6 +1,5 @@
 //! The slots of the table.
 
-use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
@@ -13,7 +12,7 @@ use parking_lot::MutexGuard;
 use super::key::{CounterKey, Shape};
 use super::live::{Charged, Core, InboundLive, Live, OutboundLive};
 use super::raw::Raw;
-use super::state::{Counters, Latency};
+use super::state::{Counters, Latency, Sizes};
 use crate::replay::{CeilingSizer, InboundWindow};
 use crate::sequence::{LeadSizer, OutboundCounter};
 
@@ -235,8 +234,10 @@ impl Rows {
         control.quiet = false;
     }
 
-    /// The next inbound counter on which nothing came for `quiet`: its ceiling is to be closed.
-    pub(super) fn next_quiet(&mut self, now: Time, quiet: Duration) -> Option<Slot> {
+    /// The next inbound counter whose ceiling is to be closed: nothing came for `quiet`, or it is far
+    /// above what still comes, after a burst. A takeover would lose all that is below it.
+    pub(super) fn next_quiet(&mut self, now: Time, sizes: &Sizes) -> Option<Slot> {
+        let quiet = sizes.ceiling.idle;
         while self
             .open
             .front()
@@ -258,7 +259,8 @@ impl Rows {
                 continue;
             }
             let top = live.window.top();
-            if control.open_at == Some(top) {
+            let far = control.sizer.is_far(live, sizes, now);
+            if far || control.open_at == Some(top) {
                 (control.open_at, control.quiet) = (None, true);
                 return Some(slot);
             }
@@ -467,6 +469,22 @@ impl LockedPart for Locked<'_> {
                 transaction.touch(id, slot);
             }
         }
+    }
+}
+
+impl Sizer {
+    /// Whether a ceiling is more than twice as far ahead as the rate wants.
+    fn is_far(&mut self, live: &InboundLive, sizes: &Sizes, now: Time) -> bool {
+        let Self::Inbound(sizer) = self else {
+            return false;
+        };
+        let top = live.window.top();
+        sizer.observe(&sizes.ceiling, sizes.latency, top, now);
+        let ahead = live
+            .window
+            .ceiling()
+            .map_or(0, |ceiling| ceiling.saturating_sub(top));
+        ahead > 2 * sizer.lead(&sizes.ceiling) + 1
     }
 }
 

@@ -140,7 +140,8 @@ impl Counters {
     pub(crate) fn tick(&self, now: Time) {
         let mut rows = self.rows.lock();
         rows.now = now;
-        while let Some(slot) = rows.next_quiet(now, self.config.quiet) {
+        let sizes = self.sizes(rows.latency.average);
+        while let Some(slot) = rows.next_quiet(now, &sizes) {
             self.core.dirty.mark(slot);
         }
         drop(rows);

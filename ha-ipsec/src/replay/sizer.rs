@@ -47,8 +47,8 @@ impl Default for CeilingConfig {
 /// can be acknowledged (rate × (flush interval + round trip)), and a quiet SA needs none.
 ///
 /// The numbers themselves are counted, by the window's top: packets that wait count, so that the
-/// lead of an SA that wakes up is right after one round. It rises at once and falls by an eighth in
-/// each horizon.
+/// lead of an SA that wakes up is right after one round. It rises at once and falls by half in each
+/// horizon.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CeilingSizer {
     lead: u64,
@@ -100,7 +100,7 @@ impl CeilingSizer {
 
     fn decayed(&self, elapsed: Duration, horizon: Duration) -> u64 {
         let horizons = (elapsed.as_nanos() / horizon.as_nanos()).min(MAX_DECAY);
-        (0..horizons).fold(self.lead, |lead, _| lead - lead.div_ceil(8))
+        (0..horizons).fold(self.lead, |lead, _| lead / 2)
     }
 }
 
@@ -110,8 +110,8 @@ fn per_horizon(count: u64, elapsed: Duration, horizon: Duration) -> u64 {
     u64::try_from(scaled.div_ceil(elapsed.as_nanos().max(1))).unwrap_or(u64::MAX)
 }
 
-/// After so many horizons a lead has fallen to a thousandth.
-const MAX_DECAY: u128 = 52;
+/// After so many horizons nothing is left of a lead.
+const MAX_DECAY: u128 = 64;
 
 /// Below this, a measurement would be of single packets.
 const MIN_HORIZON: Duration = Duration::from_micros(10);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn it_rises_at_once_and_falls_slowly() {
+    fn it_rises_at_once_and_falls_by_half() {
         let config = CeilingConfig::default();
         let (mut sizer, mut at) = (CeilingSizer::new(0, Time::ZERO), (0, 0));
         run(&mut sizer, &mut at, 10_000, 5);
@@ -170,7 +170,7 @@ mod tests {
         run(&mut sizer, &mut at, 10_000, 95);
         run(&mut sizer, &mut at, 100, 33);
         let lead = sizer.lead(&config);
-        assert!((50..100).contains(&lead), "{lead}");
+        assert!((10..50).contains(&lead), "{lead}");
         run(&mut sizer, &mut at, 100, 2000);
         assert!(sizer.lead(&config) <= 2);
     }

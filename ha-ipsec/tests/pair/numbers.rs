@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use ha_core::redundancy::RfState;
 use ha_ipsec::replay::{Accept, InboundPolicy, Isolated, Replay};
-use ha_ipsec::sad::{LookupError, SadConfig};
+use ha_ipsec::sad::{LookupError, SaCounters, SadConfig};
 use ha_ipsec::sequence::Refused;
 
 use super::harness::{Pair, inbound, inbound_id, outbound, outbound_id};
@@ -283,4 +283,50 @@ fn a_first_sync_does_not_hold_up_traffic() {
             accept => assert!(delivers(&accept), "{number}"),
         }
     }
+}
+
+#[test]
+fn a_quiet_sa_reaches_a_new_standby_with_its_ceiling_closed() {
+    let mut pair = Pair::alone(SadConfig::default());
+    let mut change = pair.sad(0).change();
+    change.insert(inbound(1));
+    drop(change.commit().unwrap());
+    pair.run_for(200);
+    pair.join(1);
+    pair.run_until_whole();
+    // In what the sync brought, not in an update that follows it.
+    match pair.sad(1).counters(&inbound_id(1)) {
+        Some(SaCounters::Inbound { image, .. }) => assert_eq!(image.ceiling(), Some(0)),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// After a burst the ceiling comes down to what the rate wants: a takeover costs a slow SA next to
+/// nothing, however busy it was before.
+#[test]
+fn a_burst_costs_nothing_later() {
+    let mut pair = strict();
+    let sa = pair.sad(0).inbound(&inbound_id(1)).unwrap();
+    let mut number = 0;
+    let mut receive = |pair: &mut Pair| {
+        number += 1;
+        if let Accept::Pending(pending) = sa.accept(number) {
+            pair.run_for(15);
+            assert!(delivers(&sa.retry(&pending)), "{number}");
+        }
+        number
+    };
+    for _ in 0..3000 {
+        receive(&mut pair);
+        pair.run_for(1);
+    }
+    let mut last = 0;
+    for _ in 0..60 {
+        last = receive(&mut pair);
+        pair.run_for(50);
+    }
+    pair.fail_over_from(0);
+    let sa = pair.sad(1).inbound(&inbound_id(1)).unwrap();
+    // 20 a second, for the part of the detection time that a ceiling covers.
+    assert!(sa.top() - last <= 20, "{} are lost", sa.top() - last);
 }

@@ -1,6 +1,7 @@
 //! The link between the units, which can be cut.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
@@ -117,11 +118,11 @@ impl Drop for Carrier {
 }
 
 async fn carry_connections(listener: TcpListener, far: SocketAddr, cut: watch::Receiver<bool>) {
-    // A failure to accept is one of the moment (the peer gave up, or no descriptor is left).
     loop {
         match listener.accept().await {
             Ok((near, _)) => drop(tokio::spawn(carry_connection(near, far, cut.clone()))),
-            Err(_) => tokio::task::yield_now().await,
+            // Of the moment: the peer gave up, or no descriptor is left.
+            Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
 }
@@ -217,6 +218,7 @@ impl Drop for Way {
 }
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+const PAUSE: Duration = Duration::from_millis(10);
 const DATAGRAM_LIMIT: usize = 65_536;
 /// Sockets that dial unit 0, over time.
 const WAYS: usize = 64;
@@ -224,7 +226,6 @@ const WAYS: usize = 64;
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::time::Duration;
 
     use super::*;
 

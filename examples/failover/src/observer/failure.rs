@@ -160,6 +160,7 @@ pub(super) fn judge(observer: &mut Observer, fault: &Fault, until_ns: u64) -> Fa
         takeover_ms: recovered.map(ms),
         inbound_ms: by_direction[0].map(ms),
         outbound_ms: by_direction[1].map(ms),
+        address_moves: counts.address_moves,
         sas_before,
         sas_after,
         sas_lost,
@@ -172,7 +173,7 @@ pub(super) fn judge(observer: &mut Observer, fault: &Fault, until_ns: u64) -> Fa
         packets_lost_otherwise: counts.lost_before
             + losses.iter().map(|losses| losses.otherwise).sum::<u64>()
             + outbound_otherwise,
-        packets_refused_by_remote: counts.remote_refused,
+        packets_refused_by_remote: refused_by_remote(observer),
         packets_duplicated: counts.duplicates,
         replays_injected: counts.injected,
         replays_accepted: counts.replays_accepted,
@@ -192,6 +193,21 @@ fn remote_replays(observer: &Observer) -> Vec<u32> {
     counts
 }
 
+/// How many packets failed the remote site's integrity check, without those of a stale unit that
+/// lie behind the window. With extended numbers a receiver takes such a packet for one of the next
+/// 2^32 (RFC 4303 appendix A2.2), and it is the integrity check that refuses it.
+fn refused_by_remote(observer: &Observer) -> u64 {
+    let counts = &observer.counts;
+    let is_behind = |sa: u32, number: u64| {
+        let low = number & u64::from(u32::MAX);
+        number > low && counts.stale.contains(&(sa, low))
+    };
+    let refused = counts.remote_refused.iter();
+    refused
+        .filter(|(sa, number)| !is_behind(*sa, *number))
+        .count() as u64
+}
+
 fn sum(counts: &[u32]) -> u64 {
     counts.iter().map(|count| u64::from(*count)).sum()
 }
@@ -206,16 +222,19 @@ fn account(observer: &mut Observer, direction: Direction, fault: &Fault, until_n
     let cut = sent.partition_point(|sent| sent.at_ns < until_ns);
     // Whether a packet of the SA that was sent later did arrive.
     let mut later = vec![false; observer.config.sas as usize];
+    // Whether all packets sent from here to the fault were lost: those in the failed unit's queue.
+    let mut in_queue = true;
     for sent in sent.range(..cut).rev() {
         if observer.was_delivered(direction, sent.sa, sent.number) {
             later[sent.sa as usize] = true;
+            in_queue &= sent.at_ns >= fault.at_ns;
         } else if sent.unit == Some(fault.failed.other()) && sent.at_ns >= fault.at_ns {
             if later[sent.sa as usize] {
                 losses.dropped[sent.sa as usize] += 1;
             } else {
                 losses.otherwise += 1;
             }
-        } else if sent.at_ns + IN_FLIGHT_NS >= fault.at_ns {
+        } else if in_queue {
             losses.outage += 1;
         } else {
             losses.otherwise += 1;
@@ -224,6 +243,3 @@ fn account(observer: &mut Observer, direction: Direction, fault: &Fault, until_n
     observer.sent[direction.index()] = sent.range(cut..).copied().collect();
     losses
 }
-
-/// Packets sent this long before the fault can have waited in the failed unit's socket.
-const IN_FLIGHT_NS: u64 = SECOND_NS;

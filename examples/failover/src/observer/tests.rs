@@ -101,6 +101,7 @@ fn a_clean_takeover() {
     assert_eq!((report.sas_before, report.sas_after), (10, 10));
     assert_eq!(report.sas_lost, 0);
     assert_eq!(report.takeover_ms, Some(300.0));
+    assert_eq!(report.address_moves, 1);
     assert_eq!(report.inbound_ms, Some(300.0));
     // The first sign of B is the first ESP packet on the wire.
     assert_eq!(report.detect_ms, Some(300.05));
@@ -156,6 +157,7 @@ fn traffic_that_never_comes_back() {
     assert_eq!(report.takeover_ms, None);
     assert_eq!(report.inbound_ms, None);
     assert_eq!(report.outbound_ms, Some(300.0));
+    assert_eq!(report.address_moves, 1);
     assert_eq!((report.sas_after, report.sas_lost), (0, 10));
 }
 
@@ -230,6 +232,30 @@ fn the_remote_site_may_refuse_what_a_stale_unit_sends() {
 }
 
 #[test]
+fn with_extended_numbers_the_integrity_check_refuses_what_a_stale_unit_sends() {
+    let mut run = Run::new();
+    run.observer.begin(run.fault);
+    let packet = |what, unit, number| Event {
+        at_ns: FAULT * MS + 5,
+        number,
+        sa: 4,
+        unit,
+        what,
+    };
+    let next = 1 << 32;
+    run.observer.absorb([
+        packet(What::RemoteRefused, None, next + 70),
+        packet(What::RemoteRefused, None, next + 71),
+        // Not behind the window, so it is damaged, whoever sent it.
+        packet(What::RemoteRefused, None, 70),
+        packet(What::Esp, Some(A), 70),
+        packet(What::Esp, Some(B), 71),
+    ]);
+    let report = run.observer.conclude(JUDGED * MS).unwrap();
+    assert_eq!(report.packets_refused_by_remote, 2);
+}
+
+#[test]
 fn losses_of_a_busy_machine_are_no_outage() {
     let report = Run::new().play(|direction, ms, sa| match clean(direction, ms, sa) {
         Fate::Through(A) if ms % 100 == 7 && ms < 1400 => Fate::LostAt(A),
@@ -237,6 +263,13 @@ fn losses_of_a_busy_machine_are_no_outage() {
     });
     assert_eq!(report.packets_lost_otherwise, 2 * 14);
     assert_eq!(report.packets_lost_in_outage, 600);
+    // Shortly before the fault too, unless they can have been in its queue then.
+    let report = Run::new().play(|direction, ms, sa| match clean(direction, ms, sa) {
+        Fate::Through(A) if (2400..2410).contains(&ms) || ms >= 2490 => Fate::LostAt(A),
+        fate => fate,
+    });
+    assert_eq!(report.packets_lost_otherwise, 2 * 10);
+    assert_eq!(report.packets_lost_in_outage, 600 + 2 * 10);
 }
 
 #[test]
@@ -349,4 +382,19 @@ fn memory_between_failures_is_bounded() {
     }
     assert_eq!(run.observer.progress().delivered, [60_000; 2]);
     assert!(most <= 2 * 3001, "{most}");
+}
+
+#[test]
+fn traffic_is_back_when_nine_in_ten_arrive() {
+    // After the outage first every `n`-th packet is lost, until 3300.
+    let takeover = |n: u64| {
+        let report = Run::new().play(|direction, ms, sa| match clean(direction, ms, sa) {
+            Fate::Through(B) if ms < 3300 && ms % n == 0 => Fate::LostAt(B),
+            fate => fate,
+        });
+        report.takeover_ms
+    };
+    assert!(takeover(10).is_some_and(|ms| ms <= 301.0));
+    // Of 40 packets 4 may be lost, so it is back once the last four of these are within it.
+    assert!(takeover(5).is_some_and(|ms| ms > 750.0));
 }

@@ -11,6 +11,7 @@ fn failure() -> FailureReport {
         takeover_ms: Some(170.0),
         inbound_ms: Some(170.0),
         outbound_ms: Some(165.0),
+        address_moves: 1,
         sas_before: 10_000,
         sas_after: 10_000,
         sas_lost: 0,
@@ -134,6 +135,14 @@ fn what_was_not_seen_is_not_passed() {
     };
     let noted = Report::new(options(1), missed);
     assert!(noted.passed && noted.notes[0].contains("dropped 4 packets"));
+}
+
+#[test]
+fn further_takeovers_are_noted() {
+    let mut failure = failure();
+    failure.address_moves = 3;
+    let report = report(vec![failure]);
+    assert!(report.passed && report.notes[0].contains("moved 3 times"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The node and its link to the other unit.
 
+use core::time::Duration;
+
 use ha_core::id::UnitId;
 use ha_core::scheme::{PeerHealth, PeerHealthConfig};
 use ha_transport::runtime::{BlockingNode, Node, NodeBuilder};
@@ -17,10 +19,16 @@ pub(super) fn start(
     memory: Option<MemoryEnd>,
 ) -> Result<BlockingNode, UnitError> {
     let keepalive = setup.keepalive();
+    let mut scheme = PeerHealthConfig::for_keepalive(keepalive);
+    // A unit that is only half way through a resync can use few SAs. If it loses sight of its peer
+    // then, more likely the machine is overloaded than the peer dead.
+    scheme.takeover_incomplete = false;
+    // One that starts has no SA to serve with, and can take its time to look for its peer.
+    scheme.boot_wait = BOOT_WAIT;
     let mut node = Node::builder(UnitId::new(setup.unit))
         .software(concat!("failover ", env!("CARGO_PKG_VERSION")))
         .keepalive(keepalive)
-        .scheme(PeerHealth::new(PeerHealthConfig::for_keepalive(keepalive)));
+        .scheme(PeerHealth::new(scheme));
     for client in sas.clients() {
         node = node.client(&client);
     }
@@ -35,6 +43,9 @@ pub(super) fn start(
     };
     node.start_thread().map_err(link_error)
 }
+
+/// How long a unit that starts looks for its peer before it is active alone.
+const BOOT_WAIT: Duration = Duration::from_secs(5);
 
 enum Kind {
     Tcp,

@@ -55,12 +55,9 @@ impl Outbound {
     fn take(&mut self, sas: &Pinned<'_>, packet: &[u8]) -> Option<()> {
         let (local, remote) = inner::addresses(packet)?;
         let sa = sas.outbound(&self.policy.outbound(local, remote)?).ok()?;
-        match self.tunnel.send(sa, packet) {
-            Err(Refused::NoReservation) => {
-                self.waiting.push(Arc::clone(sa), Packet::copy(packet)?);
-            }
-            // Without a number it cannot be sent, now or later.
-            Ok(()) | Err(_) => {}
+        // Refused for another reason it cannot be sent, now or later.
+        if self.tunnel.send(sa, packet) == Err(Refused::NoReservation) {
+            self.waiting.push(Arc::clone(sa), Packet::copy(packet)?);
         }
         Some(())
     }
