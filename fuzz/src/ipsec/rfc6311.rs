@@ -195,7 +195,7 @@ impl Gateway {
         self.handle_response(&SyncResponse { message_id, ids });
     }
 
-    fn response(&mut self, input: &mut Input<'_>) -> SyncResponse {
+    fn response(&self, input: &mut Input<'_>) -> SyncResponse {
         let mut response = SyncResponse {
             message_id: number(input),
             ids: Some(values(input)),

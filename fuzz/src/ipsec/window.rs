@@ -276,7 +276,7 @@ impl Sa {
     }
 
     /// RFC 4303 A2.2: a number less than 2^32 beyond the window's bottom is found again.
-    fn infer(&mut self, at: usize, input: &mut Input<'_>) {
+    fn infer(&self, at: usize, input: &mut Input<'_>) {
         let unit = &self.units[at];
         let number = number(input, &unit.model);
         let bottom = (unit.model.top + 1).saturating_sub(unit.model.size);
@@ -368,7 +368,7 @@ impl Unit {
     /// A receipt that this window may never have given, of what the standby may not hold: what was
     /// not proposed is ignored. Only a receipt of an earlier generation is tried, as the others
     /// would be believed.
-    fn acknowledge_anything(&mut self, input: &mut Input<'_>) {
+    fn acknowledge_anything(&self, input: &mut Input<'_>) {
         let bits = (0..8).fold(0, |bits, _| bits << 8 | u64::from(input.byte()));
         let (receipt, ceiling) = (Receipt::from_bits(bits), self.window.ceiling());
         let current = self.window.receipt().to_bits() >> 40;
