@@ -6,20 +6,19 @@ use ha_ipsec::sim::{Planted, run};
 /// Seeds within which each planted fault must show.
 const SEEDS: u64 = 500;
 
-/// The first seed that fails without a protection passes with it; so do all before it.
+/// Among the seeds is one that breaks the promise without the protection, and none with it.
 fn is_found(name: &str, promise: &str) {
     let planted = Planted::named(name).unwrap();
     for seed in 1..=SEEDS {
-        let without = run(seed, planted, None);
+        let Err(failure) = run(seed, planted, None) else {
+            continue;
+        };
         if let Err(failure) = run(seed, Planted::default(), None) {
             panic!("fails with all protections in place: {failure}");
         }
-        match without {
-            Err(failure) if failure.violation.invariant.starts_with(promise) => {
-                return println!("{name} is found: {failure}");
-            }
-            // Other promises may suffer too.
-            Ok(_) | Err(_) => {}
+        // Other promises may suffer too.
+        if failure.violation.invariant.starts_with(promise) {
+            return println!("{name} is found: {failure}");
         }
     }
     panic!("{name} is not found within {SEEDS} seeds");
@@ -62,5 +61,5 @@ fn a_window_restored_in_part_is_found() {
 
 #[test]
 fn a_demotion_without_flush_is_found() {
-    is_found("no_flush", "P");
+    is_found("no_flush", "P4");
 }

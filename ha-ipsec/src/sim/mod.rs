@@ -1,6 +1,6 @@
 //! Promises P1 and P2 in the simulator of `ha-core`: two gateways, their peers, an attacker.
 //!
-//! [`simulation`] makes, from a seed, two units with an SA database each ([`Sad`](crate::sad::Sad)).
+//! [`run`] makes, from a seed, two units with an SA database each ([`Sad`](crate::sad::Sad)).
 //! The active one's application creates, rekeys and deletes SAs. On both, active or not, paused by a
 //! hair or not, packet paths send and receive with nothing but the handles of the database, among
 //! them stale ones. A peer for each pair of SAs sends in bursts and with gaps, over a network that

@@ -385,16 +385,15 @@ impl Workload for SaTraffic {
             Ok(sad) => sad,
             Err(error) => unreachable!("the settings are in range: {error}"),
         };
-        let mut clients = sad.clients();
-        if let Some(inner) = clients.pop() {
-            clients.push(Arc::new(Watched {
-                inner,
-                unit,
-                sad: sad.clone(),
-                oracle: Arc::clone(&self.oracle),
-                planted: self.planted,
-            }));
-        }
+        let clients = sad.clients().into_iter();
+        let clients = clients.map(|client| {
+            if client.descriptor().name == COUNTERS {
+                Arc::new(self.watched(client, unit, &sad))
+            } else {
+                client
+            }
+        });
+        let clients = clients.collect();
         locked(&self.oracle).standby_synced[unit] = false;
         self.gateways[unit] = Some(Gateway::new(sad, self.sas.pairs(), &mut self.rng));
         self.rekeys[unit].clear();
@@ -455,6 +454,16 @@ impl Workload for SaTraffic {
 }
 
 impl SaTraffic {
+    fn watched(&self, inner: Arc<dyn CheckpointClient>, unit: usize, sad: &Sad) -> Watched {
+        Watched {
+            inner,
+            unit,
+            sad: sad.clone(),
+            oracle: Arc::clone(&self.oracle),
+            planted: self.planted,
+        }
+    }
+
     fn tick(&mut self, at: &Traffic<'_>) {
         let Some(Gateway { sad, .. }) = &self.gateways[at.unit] else {
             return;
@@ -504,6 +513,9 @@ fn count_refusal(oracle: &mut Oracle, refused: Refused) {
         Refused::BudgetExhausted | Refused::SpaceExhausted => &mut coverage.budget_exhausted,
     } += 1;
 }
+
+/// The client whose role notices, and whose flush, are those of the counters.
+const COUNTERS: &str = "ipsec-counters";
 
 /// Most SAs that neither unit has any more, but that may be under way from one to the other, by
 /// pair.
