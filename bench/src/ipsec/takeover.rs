@@ -168,8 +168,8 @@ fn open(
             return Ok(start.elapsed());
         }
         check()?;
-        // Others need the processor too.
-        std::thread::yield_now();
+        // The unit's own threads need the processor too.
+        std::thread::sleep(PAUSE);
     }
     Err(BenchError::TimedOut {
         what: "the takeover".into(),
@@ -223,5 +223,7 @@ fn expect_whole(sad: &Sad, entries: u32) -> Result<(), BenchError> {
 const QUIET: Duration = Duration::from_millis(500);
 /// The standby acknowledges in about this time.
 const FLUSH: Duration = Duration::from_millis(20);
+/// Between packets.
+const PAUSE: Duration = Duration::from_micros(50);
 /// For a takeover.
 const LIMIT: Duration = Duration::from_secs(20);
