@@ -8,6 +8,10 @@ use std::path::Path;
 #[path = "src/frame.rs"]
 mod frame;
 
+#[allow(dead_code, reason = "the targets run them")]
+#[path = "src/ipsec/mod.rs"]
+mod ipsec;
+
 use ha_core::wire::pb::envelope::Body;
 use ha_core::wire::pb::{
     Ack, Batch, BulkAck, BulkChunk, ClientHello, ClientSize, Columns, ConfigItem, Digest, Envelope,
@@ -25,7 +29,12 @@ fn main() -> std::io::Result<()> {
     write("frame", frame::seeds())?;
     write("message", ha_fuzz::message::seeds())?;
     write("operations", ha_fuzz::operations::seeds())?;
-    write("section", ha_fuzz::section::seeds())
+    write("reservation", ipsec::reservation::seeds())?;
+    write("rfc6311", ipsec::rfc6311::seeds())?;
+    write("sa_record", ipsec::sa_record::seeds())?;
+    write("sad", ipsec::sad::seeds())?;
+    write("section", ha_fuzz::section::seeds())?;
+    write("window", ipsec::window::seeds())
 }
 
 fn write(target: &str, seeds: Vec<(&str, Vec<u8>)>) -> std::io::Result<()> {

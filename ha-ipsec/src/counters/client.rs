@@ -365,7 +365,7 @@ impl Control {
         }
     }
 
-    /// What was sent last.
+    /// What was sent last. Nothing changes by it: an SA whose record never left stays unbounded.
     pub(super) fn encode_sent(&self, out: &mut Vec<u8>) {
         let kib = self.sent_kib;
         let value = match &self.live {
@@ -378,10 +378,11 @@ impl Control {
                     kib,
                 }
             }
-            Live::Inbound(live) => Value::Inbound {
-                image: live.window.image(),
-                kib,
-            },
+            Live::Inbound(live) => {
+                let sent = live.window.proposed();
+                let image = sent.unwrap_or_else(|| WindowImage::strict(live.window.floor()));
+                Value::Inbound { image, kib }
+            }
         };
         value.encode(out);
     }

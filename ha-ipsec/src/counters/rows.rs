@@ -421,7 +421,7 @@ pub(crate) enum Write {
     },
 }
 
-/// Changes to the table as part of a batch over several tables.
+/// Changes to the table as part of a batch over several tables; removals come first.
 pub(crate) struct CounterPart {
     pub(crate) counters: Arc<Counters>,
     pub(crate) writes: Vec<Write>,
@@ -434,12 +434,15 @@ impl BatchPart for CounterPart {
 
     fn lock(&mut self) -> Result<Box<dyn LockedPart + '_>, WriteError> {
         let rows = self.counters.rows.lock();
-        let inserts = self
-            .writes
-            .iter()
-            .filter(|write| matches!(write, Write::Insert(_)));
+        let (mut inserted, mut gone) = (0, 0);
+        for write in &self.writes {
+            match write {
+                Write::Insert(_) => inserted += 1,
+                Write::Remove { instance } => gone += usize::from(rows.find(*instance).is_some()),
+            }
+        }
         let limit = self.counters.config.max_counters as usize;
-        if rows.len() + inserts.count() > limit {
+        if rows.len() + inserted > limit + gone {
             return Err(WriteError::Full { limit });
         }
         Ok(Box::new(Locked {

@@ -62,7 +62,7 @@ impl InboundWindow {
         let attend = match image.ceiling() {
             // When half of the lead is left.
             Some(ceiling) => (ceiling + 1).saturating_sub(lead.div_ceil(2)),
-            None => image.top() + lead,
+            None => image.top().saturating_add(lead),
         };
         self.attend.store(attend, Ordering::Relaxed);
         control.proposed.insert(image).clone()
@@ -88,6 +88,11 @@ impl InboundWindow {
     pub fn image(&self) -> WindowImage {
         let proposed = self.control.lock().proposed.clone();
         proposed.unwrap_or_else(|| self.close_on_top())
+    }
+
+    /// The image that was proposed last, if any was: for display.
+    pub fn proposed(&self) -> Option<WindowImage> {
+        self.control.lock().proposed.clone()
     }
 
     /// Names the image that was proposed last.

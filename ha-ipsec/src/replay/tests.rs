@@ -286,6 +286,8 @@ mod ceilings {
         assert_eq!(attentive(&resume, 1..=30), [10]);
         resume.close_on_top();
         assert_eq!(attentive(&resume, 31..=40), [31]);
+        resume.propose(u64::MAX);
+        assert_eq!(attentive(&resume, 41..=50), [0; 0], "never");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::cmp::Reverse;
 use core::time::Duration;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use ha_core::id::UnitId;
@@ -87,6 +87,8 @@ pub enum Which {
 pub(super) struct Agenda {
     due: BinaryHeap<Reverse<(Time, u8, Target)>>,
     events: VecDeque<SadEvent>,
+    /// What came or changed while the walk is under way: its deadlines are here already.
+    fresh: HashSet<Target>,
     /// Bytes of each SA with an idle timer when it was looked at last, by instance.
     idle: HashMap<u64, u64>,
     /// Where the walk through the tables is that follows a takeover.
@@ -95,10 +97,49 @@ pub(super) struct Agenda {
     takeovers: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 enum Target {
-    Sa(SaId, u64),
-    Ike(IkeId),
+    Sa(SaId, u64, Ends),
+    Ike(IkeId, Ends),
+}
+
+/// What deadlines follow from. A deadline of a record that says something else now is void.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+struct Ends {
+    created_unix_s: u64,
+    soft_s: Option<u64>,
+    hard_s: Option<u64>,
+    idle_s: Option<u32>,
+}
+
+impl Ends {
+    const fn of_sa(sa: &IpsecSa) -> Self {
+        Self {
+            created_unix_s: sa.created_unix_s,
+            soft_s: sa.lifetime.soft.seconds,
+            hard_s: sa.lifetime.hard.seconds,
+            idle_s: sa.idle_timeout_s,
+        }
+    }
+
+    const fn of_ike(ike: &IkeSa) -> Self {
+        Self {
+            created_unix_s: ike.created_unix_s,
+            soft_s: ike.lifetime.soft.seconds,
+            hard_s: ike.lifetime.hard.seconds,
+            idle_s: None,
+        }
+    }
+}
+
+impl Target {
+    const fn sa(id: SaId, sa: &IpsecSa) -> Self {
+        Self::Sa(id, sa.instance, Ends::of_sa(sa))
+    }
+
+    const fn ike(id: IkeId, ike: &IkeSa) -> Self {
+        Self::Ike(id, Ends::of_ike(ike))
+    }
 }
 
 const SOFT: u8 = 0;
@@ -112,10 +153,39 @@ impl Agenda {
         self.events.pop_front()
     }
 
-    /// Notes when the lifetime of a new SA, or of one that was taken over, ends.
-    pub(super) fn add(&mut self, id: SaId, sa: &IpsecSa, around: &Around) {
+    /// An SA is new, or has changed. What has not changed is noted already, or was told.
+    pub(super) fn change(
+        &mut self,
+        id: SaId,
+        old: Option<&IpsecSa>,
+        sa: &IpsecSa,
+        around: &Around,
+    ) {
+        let target = Target::sa(id, sa);
+        if old.is_some_and(|old| Target::sa(id, old) == target) {
+            return;
+        }
+        self.add(id, sa, around);
+        if self.scan.is_some() {
+            self.fresh.insert(target);
+        }
+    }
+
+    /// An IKE SA is new.
+    pub(super) fn change_ike(&mut self, id: IkeId, ike: &IkeSa, around: &Around) {
+        self.add_ike(id, ike, around);
+        if self.scan_ike.is_some() {
+            self.fresh.insert(Target::ike(id, ike));
+        }
+    }
+
+    /// Notes when the lifetime of an SA ends.
+    fn add(&mut self, id: SaId, sa: &IpsecSa, around: &Around) {
         let key = SpreadKey::of_sa(&id, around.unit);
-        let target = Target::Sa(id, sa.instance);
+        let target = Target::sa(id, sa);
+        if self.fresh.contains(&target) {
+            return;
+        }
         self.note(target, &sa.lifetime, key, sa.created_unix_s, around);
         if let Some(idle) = idle_time(sa)
             && self.idle.insert(sa.instance, 0).is_none()
@@ -126,9 +196,12 @@ impl Agenda {
     }
 
     /// The same for an IKE SA.
-    pub(super) fn add_ike(&mut self, id: IkeId, ike: &IkeSa, around: &Around) {
+    fn add_ike(&mut self, id: IkeId, ike: &IkeSa, around: &Around) {
         let key = SpreadKey::of_ike(&id, around.unit);
-        let target = Target::Ike(id);
+        let target = Target::ike(id, ike);
+        if self.fresh.contains(&target) {
+            return;
+        }
         self.note(target, &ike.lifetime, key, ike.created_unix_s, around);
     }
 
@@ -197,7 +270,8 @@ impl Inner {
             if kind == IDLE {
                 self.look_if_idle(target, now, &mut control.agenda);
             } else {
-                self.expire(kind, target, &mut control);
+                let event = self.expire(kind, target);
+                control.agenda.events.extend(event);
             }
         }
         for slot in self.counters.take_alerts() {
@@ -241,6 +315,7 @@ impl Inner {
                     self.meet(id, &sa, agenda, around);
                 }
             } else {
+                agenda.fresh = HashSet::new();
                 return;
             }
         }
@@ -257,31 +332,27 @@ impl Inner {
         }
     }
 
-    fn expire(&self, kind: u8, target: Target, control: &mut Control) {
-        let event = match target {
-            Target::Ike(id) if self.ike.contains(&id) => SadEvent::IkeLifetime {
-                id,
-                hard: kind == HARD,
-            },
-            Target::Sa(id, instance)
-                if self.ipsec.with(&id, |sa| sa.instance) == Some(instance) =>
-            {
-                let which = Which::Time;
-                if kind == SOFT {
-                    SadEvent::SoftLifetime { id, which }
-                } else {
-                    self.counters.close(instance);
-                    SadEvent::HardLifetime { id, which }
-                }
-            }
-            // Gone since.
-            Target::Ike(_) | Target::Sa(..) => return,
+    /// A deadline has passed: what is to be told, unless the record says something else now, or is
+    /// gone.
+    fn expire(&self, kind: u8, target: Target) -> Option<SadEvent> {
+        let (hard, which) = (kind == HARD, Which::Time);
+        let now = match target {
+            Target::Ike(id, _) => self.ike.with(&id, |ike| Target::ike(id, ike)),
+            Target::Sa(id, ..) => self.ipsec.with(&id, |sa| Target::sa(id, sa)),
         };
-        control.agenda.events.push_back(event);
+        now.filter(|now| *now == target)?;
+        Some(match target {
+            Target::Ike(id, _) => SadEvent::IkeLifetime { id, hard },
+            Target::Sa(id, instance, _) if hard => {
+                self.counters.close(instance);
+                SadEvent::HardLifetime { id, which }
+            }
+            Target::Sa(id, ..) => SadEvent::SoftLifetime { id, which },
+        })
     }
 
     fn look_if_idle(&self, target: Target, now: Time, agenda: &mut Agenda) {
-        let Target::Sa(id, instance) = target else {
+        let Target::Sa(id, instance, _) = target else {
             return;
         };
         let sa = self.ipsec.get(&id).filter(|sa| sa.instance == instance);

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use ha_core::checkpoint::{WriteBatch, WriteError};
 use ha_core::sync::Commit;
 
+use super::index::Children;
 use super::{Control, Inner, Sad};
 use crate::counters::{CounterKey, CounterPart, Shape, Write};
 use crate::id::{IkeId, SaId};
@@ -161,6 +162,8 @@ struct Plan<'a> {
     sas: HashMap<SaId, Option<Arc<IpsecSa>>>,
     /// Instances that come and go.
     inserted: Vec<CounterKey>,
+    /// Of `sas`, those that are to be children of an IKE SA.
+    children: Children,
     /// In the order of the changes, so that both units give slots alike.
     order: Vec<SaId>,
 }
@@ -173,6 +176,7 @@ impl<'a> Plan<'a> {
             progress: HashMap::new(),
             sas: HashMap::new(),
             inserted: Vec::new(),
+            children: Children::default(),
             order: Vec::new(),
         }
     }
@@ -212,9 +216,22 @@ impl<'a> Plan<'a> {
     }
 
     fn put(&mut self, id: SaId, sa: Option<Arc<IpsecSa>>) {
-        if self.sas.insert(id, sa).is_none() {
-            self.order.push(id);
+        if let Some(sa) = &sa {
+            self.children.add(id, sa);
         }
+        match self.sas.insert(id, sa) {
+            None => self.order.push(id),
+            Some(Some(before)) if !self.is_child(&id, before.ike) => {
+                self.children.remove(id, &before);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Whether a planned SA belongs to an IKE SA.
+    fn is_child(&self, id: &SaId, ike: Option<IkeId>) -> bool {
+        let planned = self.sas.get(id).and_then(Option::as_ref);
+        planned.is_some_and(|sa| sa.ike == ike)
     }
 
     fn insert_ike(&mut self, mut sa: IkeSa, control: &Control) -> Result<(), ChangeError> {
@@ -249,16 +266,9 @@ impl<'a> Plan<'a> {
 
     /// The children of an IKE SA, those included that come with this change.
     fn children(&self, ike: &IkeId, control: &mut Control) -> Vec<SaId> {
-        let index = control.index.get_or_insert_with(|| self.inner.make_index());
-        let mut children = index.children(ike);
+        let mut children = self.inner.index(control).children(ike);
         children.retain(|id| !self.sas.contains_key(id));
-        let is_child =
-            |sa: &Option<Arc<IpsecSa>>| sa.as_ref().is_some_and(|sa| sa.ike == Some(*ike));
-        let planned = self
-            .order
-            .iter()
-            .filter(|id| self.sas.get(id).is_some_and(is_child));
-        children.extend(planned);
+        children.extend(self.children.of(ike));
         children
     }
 
@@ -379,7 +389,7 @@ impl<'a> Plan<'a> {
                 }
             }
             if let Some(new) = new {
-                control.agenda.add(*id, new, &around);
+                control.agenda.change(*id, old.as_deref(), new, &around);
             }
         }
         for (id, old) in ike_before {
@@ -393,7 +403,7 @@ impl<'a> Plan<'a> {
                 }
             }
             if let Some(new) = new {
-                control.agenda.add_ike(*id, new, &around);
+                control.agenda.change_ike(*id, new, &around);
             }
         }
     }

@@ -1,86 +1,122 @@
 //! SAs by what the control path looks for.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::sync::atomic::Ordering;
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
-use super::Inner;
-use crate::id::{IkeId, SaId};
+use super::{Control, Inner};
+use crate::id::{IkeId, Protocol, SaId};
 use crate::record::{IkeSa, IpsecSa};
 
 /// IPsec SAs by IKE SA, and IKE SAs by peer. Made from the tables when first asked for, so that a
-/// takeover does not wait for it; kept by [`Change`](super::Change) from then on.
+/// takeover does not wait for it; kept by [`Change`](super::Change) from then on, for as long as this
+/// unit stays active: on a standby the tables change by themselves.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    children: HashMap<IkeId, Vec<SaId>>,
-    peers: HashMap<IpAddr, Vec<IkeId>>,
+    children: Children,
+    peers: BTreeSet<(IpAddr, IkeId)>,
+    /// The activation in which it was made.
+    takeovers: u64,
 }
 
-impl Index {
-    pub(super) fn children(&self, ike: &IkeId) -> Vec<SaId> {
-        self.children.get(ike).cloned().unwrap_or_default()
-    }
+/// IPsec SAs by the IKE SA that made them: one set for all, so that neither many children nor many
+/// IKE SAs make a change slow.
+#[derive(Debug, Default)]
+pub(super) struct Children(BTreeSet<(IkeId, SaId)>);
 
-    pub(super) fn by_peer(&self, peer: IpAddr) -> Vec<IkeId> {
-        self.peers.get(&peer).cloned().unwrap_or_default()
+impl Children {
+    pub(super) fn of(&self, ike: &IkeId) -> impl Iterator<Item = SaId> + '_ {
+        let ike = *ike;
+        let from = self.0.range((ike, FIRST_SA)..);
+        from.take_while(move |it| it.0 == ike).map(|it| it.1)
     }
 
     pub(super) fn add(&mut self, id: SaId, sa: &IpsecSa) {
-        if let Some(ike) = sa.ike {
-            self.children.entry(ike).or_default().push(id);
-        }
+        self.0.extend(sa.ike.map(|ike| (ike, id)));
     }
 
     pub(super) fn remove(&mut self, id: SaId, sa: &IpsecSa) {
         if let Some(ike) = sa.ike {
-            take(&mut self.children, &ike, &id);
+            self.0.remove(&(ike, id));
         }
+    }
+}
+
+impl Index {
+    pub(super) fn children(&self, ike: &IkeId) -> Vec<SaId> {
+        self.children.of(ike).collect()
+    }
+
+    pub(super) fn by_peer(&self, peer: IpAddr) -> Vec<IkeId> {
+        let from = self.peers.range((peer, FIRST_IKE)..);
+        from.take_while(|it| it.0 == peer).map(|it| it.1).collect()
+    }
+
+    pub(super) fn add(&mut self, id: SaId, sa: &IpsecSa) {
+        self.children.add(id, sa);
+    }
+
+    pub(super) fn remove(&mut self, id: SaId, sa: &IpsecSa) {
+        self.children.remove(id, sa);
     }
 
     pub(super) fn add_ike(&mut self, id: IkeId, ike: &IkeSa) {
-        self.peers.entry(ike.remote.ip()).or_default().push(id);
+        self.peers.insert((ike.remote.ip(), id));
     }
 
     pub(super) fn remove_ike(&mut self, id: IkeId, ike: &IkeSa) {
-        take(&mut self.peers, &ike.remote.ip(), &id);
+        self.peers.remove(&(ike.remote.ip(), id));
     }
 }
 
-fn take<K: core::hash::Hash + Eq, V: PartialEq>(map: &mut HashMap<K, Vec<V>>, key: &K, value: &V) {
-    if let Some(list) = map.get_mut(key) {
-        if let Some(at) = list.iter().position(|one| one == value) {
-            list.swap_remove(at);
-        }
-        if list.is_empty() {
-            map.remove(key);
-        }
-    }
-}
+/// Below all others.
+const FIRST_SA: SaId = SaId {
+    spi: 0,
+    destination: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    protocol: Protocol::Esp,
+};
+const FIRST_IKE: IkeId = IkeId {
+    initiator: 0,
+    responder: 0,
+};
 
 impl Inner {
-    /// Looks at the index; makes it if need be. On a standby, whose tables change by themselves, it
-    /// is not kept.
+    /// Looks at the index; makes it if need be. On a standby it is not kept.
     pub(super) fn with_index<R>(&self, look: impl FnOnce(&Index) -> R) -> R {
         if !self.counters.core.gate.is_open() {
             return look(&self.make_index());
         }
         let mut control = self.control.lock();
         self.forget_if_told(&mut control);
-        look(control.index.get_or_insert_with(|| self.make_index()))
+        look(self.index(&mut control))
     }
 
-    pub(super) fn forget_if_told(&self, control: &mut super::Control) {
+    /// The index of this activation.
+    pub(super) fn index<'a>(&self, control: &'a mut Control) -> &'a Index {
+        let takeovers = self.counters.takeovers();
+        let made = control.index.take();
+        let current = made.filter(|index| index.takeovers == takeovers);
+        control
+            .index
+            .insert(current.unwrap_or_else(|| self.make_index()))
+    }
+
+    pub(super) fn forget_if_told(&self, control: &mut Control) {
         if self.forgotten.swap(false, Ordering::AcqRel) {
             let clock = control.clock;
-            *control = super::Control {
+            *control = Control {
                 clock,
-                ..super::Control::default()
+                ..Control::default()
             };
         }
     }
 
-    pub(super) fn make_index(&self) -> Index {
-        let mut index = Index::default();
+    fn make_index(&self) -> Index {
+        let mut index = Index {
+            // Before the tables are read: what changes them from outside ends the activation.
+            takeovers: self.counters.takeovers(),
+            ..Index::default()
+        };
         self.ipsec.for_each(|id, sa| index.add(*id, sa));
         self.ike.for_each(|id, ike| index.add_ike(*id, ike));
         index

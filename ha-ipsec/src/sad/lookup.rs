@@ -153,10 +153,23 @@ impl Pinned<'_> {
 }
 
 impl Inner {
-    /// The first packet of an SA since this unit became active.
+    /// The first packet of an SA since this unit became active, or since its record changed.
     #[cold]
     fn touch(&self, id: &SaId) -> Result<(), LookupError> {
-        let id = *id;
+        loop {
+            let record = self.enter(*id)?;
+            // Who replaces a record removes its path afterwards: either it has found this one, or the
+            // new record is here by now.
+            let now = self.ipsec.get(id);
+            if now.is_none_or(|now| Arc::ptr_eq(&now, &record)) {
+                return Ok(());
+            }
+            self.paths.pin().remove(id);
+        }
+    }
+
+    /// Makes a path of the record that is here now, and returns that.
+    fn enter(&self, id: SaId) -> Result<Arc<IpsecSa>, LookupError> {
         if !self.counters.core.gate.is_open() {
             return Err(LookupError::NotActive { id });
         }
@@ -169,11 +182,12 @@ impl Inner {
         let entered = self.counters.live(instance, |live| {
             // Within the lock of the counters: no flush comes between, and what is removed later
             // is removed from here later too.
-            if let Some(path) = self.path(record, live) {
+            if let Some(path) = self.path(Arc::clone(&record), live) {
                 self.paths.pin().insert(id, path);
             }
         });
-        entered.ok_or(LookupError::NoCounters { id })
+        entered.ok_or(LookupError::NoCounters { id })?;
+        Ok(record)
     }
 
     fn path(&self, record: Arc<IpsecSa>, live: Live) -> Option<Path> {

@@ -168,6 +168,54 @@ fn a_standby_changes_nothing() {
 }
 
 #[test]
+fn a_change_that_a_standby_refused_does_not_tell_after_the_takeover() {
+    let mut pair = pair();
+    let mut change = pair.sad(1).change();
+    change.remove_ike(ike_id(1));
+    assert!(change.commit().is_err());
+    let mut change = pair.sad(0).change();
+    change.remove(inbound_id(1)).insert(of(1, inbound(3)));
+    let commit = change.commit().unwrap();
+    pair.run_until_committed(&commit);
+    pair.fail_over_from(0);
+    let (mut children, now) = (pair.sad(1).children(&ike_id(1)), pair.sad(1));
+    children.sort_unstable();
+    let expected = [outbound_id(1), outbound_id(2), inbound_id(2), inbound_id(3)];
+    assert_eq!(children, expected);
+    let mut change = now.change();
+    change.remove_ike(ike_id(1));
+    drop(change.commit().unwrap());
+    assert_eq!(now.stats().ipsec_sas, 0, "children go with it");
+}
+
+/// What a change has planned itself counts: an SA that moves to another IKE SA goes with that one.
+#[test]
+fn steps_of_a_change_see_those_before_them() {
+    let mut pair = pair();
+    let sad = pair.sad(0);
+    let mut change = sad.change();
+    change
+        .insert(of(1, inbound(3)))
+        .rekey_ike(ike_id(1), ike(3));
+    change.remove(inbound_id(2)).insert(of(2, inbound(2)));
+    change.remove_ike(ike_id(1)).rekey_ike(ike_id(3), ike(4));
+    change.remove_ike(ike_id(3));
+    let commit = change.commit().unwrap();
+    pair.run_until_committed(&commit);
+    for unit in [0, 1] {
+        let children = |ike| {
+            let mut children = pair.sad(unit).children(&ike_id(ike));
+            children.sort_unstable();
+            children
+        };
+        let moved = [outbound_id(1), outbound_id(2), inbound_id(1), inbound_id(3)];
+        assert_eq!(children(4), moved);
+        assert_eq!(children(2), [inbound_id(2)]);
+        assert!(children(1).is_empty() && children(3).is_empty());
+    }
+}
+
+#[test]
 fn lifetimes_end_on_whichever_unit_is_active() {
     let exact = Spreading {
         jitter_percent: 0,
@@ -225,6 +273,99 @@ fn lifetimes_end_on_whichever_unit_is_active() {
         })
     );
     assert_eq!(sa.next().unwrap_err(), Refused::Closed);
+}
+
+/// A unit alone whose SAs end when their records say, to the second.
+fn exact() -> Pair {
+    Pair::alone(SadConfig {
+        spreading: Spreading {
+            jitter_percent: 0,
+            takeover: Duration::from_secs(1),
+        },
+        ..SadConfig::default()
+    })
+}
+
+/// An outbound SA with lifetimes in seconds.
+fn lasting(soft: u64, hard: u64) -> IpsecSa {
+    let mut sa = outbound(1);
+    sa.lifetime.soft.seconds = Some(soft);
+    sa.lifetime.hard.seconds = Some(hard);
+    sa
+}
+
+fn replace(pair: &Pair, change: impl FnOnce(&mut IpsecSa)) {
+    let sad = pair.sad(0);
+    let mut sa = IpsecSa::clone(&sad.record(&outbound_id(1)).unwrap());
+    change(&mut sa);
+    let mut change = sad.change();
+    change.replace(sa);
+    drop(change.commit().unwrap());
+}
+
+fn events(pair: &Pair) -> Vec<SadEvent> {
+    let sad = pair.sad(0);
+    std::iter::from_fn(|| sad.poll_event()).collect()
+}
+
+#[test]
+fn a_lifetime_that_was_changed_ends_when_it_says_now() {
+    let (mut pair, id, which) = (exact(), outbound_id(1), Which::Time);
+    let mut change = pair.sad(0).change();
+    change.insert(lasting(10, 20));
+    drop(change.commit().unwrap());
+    pair.run_for(5);
+    replace(&pair, |sa| {
+        sa.lifetime.soft.seconds = Some(40);
+        sa.lifetime.hard.seconds = Some(60);
+    });
+    pair.run_for(30_000);
+    assert_eq!(events(&pair), []);
+    assert!(pair.sad(0).outbound(&id).unwrap().next().is_ok());
+    pair.run_for(11_000);
+    assert_eq!(events(&pair), [SadEvent::SoftLifetime { id, which }]);
+    pair.run_for(20_000);
+    assert_eq!(events(&pair), [SadEvent::HardLifetime { id, which }]);
+}
+
+#[test]
+fn the_end_of_a_lifetime_is_told_once() {
+    for wait in [0, 5] {
+        let (mut pair, id, which) = (exact(), outbound_id(1), Which::Time);
+        pair.run_for(wait);
+        let mut change = pair.sad(0).change();
+        change.insert(lasting(10, 60));
+        drop(change.commit().unwrap());
+        for mtu in 0..10 {
+            replace(&pair, |sa| sa.path_mtu = Some(mtu));
+            pair.run_for(1);
+        }
+        pair.run_for(15_000);
+        assert_eq!(events(&pair), [SadEvent::SoftLifetime { id, which }]);
+        replace(&pair, |sa| sa.path_mtu = None);
+        pair.run_for(2000);
+        assert_eq!(events(&pair), []);
+    }
+}
+
+#[test]
+fn a_full_database_takes_a_rekey() {
+    let mut pair = Pair::alone(SadConfig {
+        max_sas: 2,
+        ..SadConfig::default()
+    });
+    let sad = pair.sad(0);
+    let mut change = sad.change();
+    change.insert(outbound(1)).insert(inbound(1));
+    drop(change.commit().unwrap());
+    let mut change = sad.change();
+    change.insert(outbound(2));
+    assert!(change.commit().is_err());
+    let mut change = sad.change();
+    change.remove(outbound_id(1)).insert(outbound(2));
+    drop(change.commit().unwrap());
+    pair.run_for(5);
+    assert!(sad.outbound(&outbound_id(2)).unwrap().next().is_ok());
 }
 
 #[test]

@@ -286,6 +286,24 @@ fn a_first_sync_does_not_hold_up_traffic() {
 }
 
 #[test]
+fn looking_at_counters_changes_nothing() {
+    for isolated in [Isolated::Freeze, Isolated::Continue] {
+        let pair = Pair::alone(SadConfig::default());
+        let (sad, id) = (pair.sad(0), inbound_id(1));
+        let mut change = sad.change();
+        let mut sa = inbound(1);
+        sa.isolated = isolated;
+        change.insert(sa);
+        drop(change.commit().unwrap());
+        let sa = sad.inbound(&id).unwrap();
+        assert!(delivers(&sa.accept(1)));
+        assert!(sad.counters(&id).is_some());
+        assert!(delivers(&sa.accept(2)), "no other unit can hold the SA");
+        assert_eq!(sad.stats().exposed, 0);
+    }
+}
+
+#[test]
 fn a_quiet_sa_reaches_a_new_standby_with_its_ceiling_closed() {
     let mut pair = Pair::alone(SadConfig::default());
     let mut change = pair.sad(0).change();

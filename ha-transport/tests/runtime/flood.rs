@@ -60,7 +60,11 @@ async fn flood(sender: ha_transport::LinkSender, stop: Arc<AtomicBool>) -> u64 {
     // Many groups that the node does not host: it has more to do with each than it takes to send.
     let unknown = (1..60).map(|group| pb::GroupStatus { group, ..status });
     let groups = unknown.chain([status]).collect();
-    let body = Body::Status(pb::Status { number: 1, groups });
+    let body = Body::Status(pb::Status {
+        number: 1,
+        groups,
+        heard: 0,
+    });
     let message = bytes::Bytes::from(pb::Envelope { body: Some(body) }.encode_to_vec());
     let mut sent = 0;
     while !stop.load(Ordering::Relaxed) {

@@ -44,6 +44,7 @@ impl Raw {
         let body = pb::Status {
             number: self.numbers,
             groups: vec![status],
+            heard: 0,
         };
         self.send(Lane::Control, Body::Status(body));
     }
