@@ -6,7 +6,8 @@
 use core::fmt;
 use std::collections::{BTreeSet, HashMap};
 
-use ha_core::sim::{Stand, Violation};
+use ha_core::id::Term;
+use ha_core::sim::Violation;
 use ha_core::time::Time;
 
 use super::coverage::Coverage;
@@ -148,8 +149,10 @@ pub(super) struct Tenures {
 /// One activation of a unit.
 pub(super) struct Tenure {
     unit: usize,
+    /// Which start of the unit's process.
     epoch: u64,
-    stand: Stand,
+    lineage: u64,
+    term: Term,
     pub(super) parent: Option<usize>,
     /// Whether the unit went on with its own state, in a higher term.
     pub(super) goes_on: bool,
@@ -185,23 +188,26 @@ impl Tenures {
         self.all.get(tenure)
     }
 
-    /// A unit takes up the role, or keeps it in a higher term.
-    pub(super) fn begin(&mut self, unit: usize, epoch: u64, before: Option<Stand>, stand: Stand) {
-        let goes_on = before.is_some_and(|before| before.active);
-        let parent = before.and_then(|before| {
-            let own = |tenure: &Tenure| tenure.unit == unit && tenure.epoch == epoch;
-            let of = if goes_on { before.term } else { before.holds };
-            self.all.iter().rposition(|tenure| {
-                let followed = tenure.stand.term == of && tenure.stand.lineage == stand.lineage;
-                followed && (!goes_on || own(tenure))
-            })
+    /// A unit takes up the role in a term of a lineage, with the state of the term `of` that it
+    /// received; or, if it `goes_on`, keeps it with its own.
+    pub(super) fn begin(
+        &mut self,
+        (unit, epoch): (usize, u64),
+        (lineage, term): (u64, Term),
+        of: Term,
+        goes_on: bool,
+    ) {
+        let parent = self.all.iter().rposition(|tenure| {
+            let own = (tenure.unit, tenure.epoch) == (unit, epoch);
+            (tenure.lineage, tenure.term) == (lineage, of) && (own || !goes_on)
         });
         let held = core::mem::take(&mut self.held[unit]);
         self.current[unit] = self.all.len();
         self.all.push(Tenure {
             unit,
             epoch,
-            stand,
+            lineage,
+            term,
             parent,
             goes_on,
             is_over: false,
@@ -209,12 +215,11 @@ impl Tenures {
         });
     }
 
-    /// Where a unit stands now.
-    pub(super) fn note(&mut self, unit: usize, epoch: u64, stand: Option<Stand>) {
+    /// In which term a unit is active now, if at all.
+    pub(super) fn note(&mut self, unit: usize, epoch: u64, active: Option<Term>) {
         if let Some(tenure) = self.all.get_mut(self.current[unit]) {
-            let term = stand.filter(|stand| stand.active).map(|stand| stand.term);
-            tenure.is_over |=
-                tenure.unit == unit && (term != Some(tenure.stand.term) || epoch != tenure.epoch);
+            let is_in = active == Some(tenure.term) && epoch == tenure.epoch;
+            tenure.is_over |= tenure.unit == unit && !is_in;
         }
     }
 
@@ -227,7 +232,7 @@ impl Tenures {
     pub(super) fn name(&self, tenure: usize) -> String {
         self.get(tenure).map_or_else(
             || "no term".to_owned(),
-            |tenure| format!("term {}", tenure.stand.term),
+            |tenure| format!("term {}", tenure.term),
         )
     }
 }

@@ -21,6 +21,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use ha_core::id::Term;
 use ha_core::sim::{Invariant, Violation, World};
 
 use crate::replay::{InboundPolicy, Isolated};
@@ -41,11 +42,19 @@ impl Invariant for NoReplayAccepted {
     fn check(&mut self, world: &World) -> Result<(), Violation> {
         let mut oracle = locked(&self.0);
         for (index, unit) in world.units().iter().enumerate() {
-            let (epoch, stand) = (unit.epoch(), unit.stand());
-            if let Some(stand) = unit.activated() {
-                oracle.tenures.begin(index, epoch, unit.before(), stand);
+            let epoch = unit.epoch();
+            if let (Some(stand), before) = (unit.activated(), unit.before()) {
+                let goes_on = before.is_some_and(|before| before.active);
+                let of = before.map_or(Term::ZERO, |before| match goes_on {
+                    true => before.term,
+                    false => before.holds,
+                });
+                let to = (stand.lineage, stand.term);
+                oracle.tenures.begin((index, epoch), to, of, goes_on);
             }
-            oracle.tenures.note(index, epoch, stand);
+            let active = unit.stand().filter(|stand| stand.active);
+            let active = active.map(|stand| stand.term);
+            oracle.tenures.note(index, epoch, active);
         }
         oracle.broken_replay.take().map_or(Ok(()), Err)
     }
@@ -159,4 +168,153 @@ fn violation(packet: &Packet, both: [&Delivery; 2], tenures: &Tenures) -> Violat
     });
     let found = format!("it was delivered {first}, and again {again}");
     Violation::new(NAME, expected, found)
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use core::ops::RangeInclusive;
+
+    use ha_core::id::UnitId;
+    use ha_core::time::Time;
+
+    use super::*;
+    use crate::sim::oracle::Held;
+
+    const KEY: u64 = 7;
+
+    /// Unit 0 is active in term 1, unit 1 takes over in term 2 with all up to 10 as delivered.
+    fn taken_over(unseen: Vec<RangeInclusive<u64>>) -> Tenures {
+        let mut tenures = Tenures::default();
+        tenures.begin((0, 1), (0, term(1, 0)), Term::ZERO, false);
+        tenures.held[1].insert(KEY, Held { top: 10, unseen });
+        tenures.begin((1, 1), (0, term(2, 1)), term(1, 0), false);
+        tenures
+    }
+
+    fn term(counter: u64, unit: u32) -> Term {
+        Term {
+            counter,
+            unit: UnitId::new(unit),
+        }
+    }
+
+    fn by(unit: usize, tenure: usize, exposed: bool) -> Delivery {
+        Delivery {
+            unit,
+            at: Time::ZERO,
+            tenure,
+            exposed,
+        }
+    }
+
+    fn packet(number: u64, policy: InboundPolicy) -> Packet {
+        let rules = Rules {
+            policy,
+            isolated: Isolated::Continue,
+        };
+        Packet {
+            key: KEY,
+            number,
+            rules,
+        }
+    }
+
+    fn verdict(number: u64, both: [Delivery; 2], tenures: &Tenures) -> Option<Excuse> {
+        let [first, again] = &both;
+        judge(
+            &packet(number, InboundPolicy::Strict),
+            [first, again],
+            tenures,
+        )
+        .ok()
+    }
+
+    #[test]
+    fn only_what_was_exposed_above_the_ceiling_is_excused() {
+        let tenures = taken_over(vec![]);
+        let exposed = |on| [by(0, 0, on), by(1, 1, false)];
+        assert_eq!(verdict(11, exposed(true), &tenures), Some(Excuse::Exposed));
+        assert_eq!(
+            verdict(11, exposed(false), &tenures),
+            None,
+            "nobody was told"
+        );
+        assert_eq!(
+            verdict(10, exposed(true), &tenures),
+            None,
+            "below the ceiling"
+        );
+        // In a partition, in the other order.
+        let late = [by(1, 1, false), by(0, 0, true)];
+        assert_eq!(verdict(11, late, &tenures), Some(Excuse::Exposed));
+        let late = [by(1, 1, false), by(0, 0, false)];
+        assert_eq!(verdict(11, late, &tenures), None);
+    }
+
+    #[test]
+    fn a_unit_knows_what_it_delivered_itself() {
+        let mut tenures = taken_over(vec![]);
+        assert_eq!(
+            verdict(11, [by(1, 1, true), by(1, 1, true)], &tenures),
+            None
+        );
+        tenures.begin((1, 1), (0, term(3, 1)), term(2, 1), true);
+        assert_eq!(
+            verdict(11, [by(1, 1, true), by(1, 2, true)], &tenures),
+            None
+        );
+    }
+
+    #[test]
+    fn what_a_lost_unit_delivered_is_forgotten() {
+        let mut tenures = taken_over(vec![]);
+        let after = [by(1, 1, false), by(0, 0, false)];
+        tenures.note(1, 1, Some(term(2, 1)));
+        assert_eq!(verdict(11, after, &tenures), None, "it still is active");
+        tenures.note(1, 1, None);
+        assert_eq!(verdict(11, after, &tenures), Some(Excuse::Forgotten));
+        assert_eq!(
+            verdict(10, after, &tenures),
+            None,
+            "it should not have delivered it"
+        );
+        // The unit that kept the role, in a higher term.
+        tenures.begin((0, 1), (0, term(3, 0)), term(1, 0), true);
+        let kept = [by(1, 1, false), by(0, 2, false)];
+        assert_eq!(verdict(11, kept, &tenures), Some(Excuse::Forgotten));
+    }
+
+    #[test]
+    fn without_a_common_past_nothing_is_excused() {
+        let mut tenures = taken_over(vec![]);
+        tenures.begin((0, 2), (5, term(1, 0)), Term::ZERO, false);
+        assert_eq!(
+            verdict(11, [by(1, 1, true), by(0, 2, true)], &tenures),
+            None
+        );
+    }
+
+    #[test]
+    fn what_a_resumed_window_shows_is_not_excused() {
+        let tenures = taken_over(vec![4..=5]);
+        let both = [by(0, 0, false), by(1, 1, false)];
+        let resumed = |number| {
+            let packet = packet(number, InboundPolicy::Resume);
+            judge(&packet, [&both[0], &both[1]], &tenures).ok()
+        };
+        assert_eq!(resumed(4), Some(Excuse::Resumed));
+        assert_eq!(resumed(11), Some(Excuse::Resumed));
+        assert_eq!(resumed(6), None);
+    }
+
+    #[test]
+    fn exposure_needs_isolation_and_permission() {
+        let mut packet = packet(11, InboundPolicy::Strict);
+        assert!(judge_exposure(&packet, &by(0, 0, true), false).is_ok());
+        assert!(judge_exposure(&packet, &by(0, 0, true), true).is_err());
+        packet.rules.isolated = Isolated::Freeze;
+        assert!(judge_exposure(&packet, &by(0, 0, true), false).is_err());
+        assert!(judge_exposure(&packet, &by(0, 0, false), false).is_ok());
+    }
 }
