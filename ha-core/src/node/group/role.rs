@@ -36,6 +36,8 @@ impl Group {
         }
         self.note_term(term);
         self.scheme_peer(ctx);
+        // Also if the role was lost just now: the next status may never come.
+        self.note_term(term);
         if fresh && self.is_active() {
             if core::mem::take(&mut self.suspect) {
                 self.set_writable(self.handover.is_none());
