@@ -91,7 +91,9 @@ impl CheckpointClient for Watched {
     }
 
     fn flush(&self) {
-        locked(&self.oracle).standby_synced[self.unit] = false;
+        let oracle = &mut *locked(&self.oracle);
+        oracle.standby_synced[self.unit] = false;
+        oracle.recovery.rekeys[self.unit].clear();
         if !self.planted.no_flush {
             self.inner.flush();
         }

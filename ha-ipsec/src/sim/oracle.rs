@@ -67,6 +67,8 @@ pub(super) struct Recovery {
     pub(super) is_awaited: bool,
     /// Pairs on which the peer got a packet (false), or the gateway did (true).
     pub(super) moved: BTreeSet<(usize, bool)>,
+    /// By unit: pairs whose rekey the database asked for, and that was not made yet.
+    pub(super) rekeys: [BTreeSet<usize>; 2],
     /// Why a packet did not get through last, for people.
     pub(super) obstacles: HashMap<(usize, bool), String>,
 }

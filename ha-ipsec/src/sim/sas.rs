@@ -77,9 +77,8 @@ impl Sas {
             .map_or(self.pairs.len(), |first| *first)
     }
 
-    /// The register that an event about an SA is about, or the one of its IKE SA.
-    pub(super) fn unit_of_rekey(&self, id: &SaId) -> usize {
-        let pair = (id.spi - FIRST_SPI) as usize / 2;
+    /// The register to write in order to rekey a pair: its own, or the one of its IKE SA.
+    pub(super) fn unit_of_rekey(&self, pair: usize) -> usize {
         self.pairs
             .get(pair)
             .and_then(|pair| pair.ike)
@@ -235,6 +234,11 @@ pub(super) fn inbound_key(op: Op, pair: usize) -> u64 {
 /// Of either key: the one that receives.
 pub(super) fn pair_key(key: u64) -> u64 {
     key & !1
+}
+
+/// The pair that an SA belongs to.
+pub(super) fn pair_of(id: &SaId) -> usize {
+    (id.spi - FIRST_SPI) as usize / 2
 }
 
 pub(super) fn inbound_id(pair: usize) -> SaId {

@@ -14,7 +14,7 @@ use super::locked;
 use super::oracle::{Oracle, Rules, Use};
 use super::peer::Peer;
 use super::planted::Planted;
-use super::sas::{Sas, inbound_id, inbound_key, key_of, pair_key};
+use super::sas::{Sas, inbound_id, inbound_key, key_of, pair_key, pair_of};
 use super::wire::{Packet, Wire};
 use crate::replay::{Accept, Replay};
 use crate::sad::{InboundSa, LookupError, OutboundSa, Sad, SadConfig, SadEvent};
@@ -138,6 +138,7 @@ impl SaTraffic {
                 _ => at.journal.put(*register, op),
             }
             if matches!(kind, Kind::Create | Kind::Rekey) && *register < self.pairs() {
+                locked(&self.oracle).recovery.rekeys[at.unit].remove(register);
                 self.meet(*register, op);
             }
         }
@@ -394,7 +395,9 @@ impl Workload for SaTraffic {
             }
         });
         let clients = clients.collect();
-        locked(&self.oracle).standby_synced[unit] = false;
+        let oracle = &mut *locked(&self.oracle);
+        oracle.standby_synced[unit] = false;
+        oracle.recovery.rekeys[unit].clear();
         self.gateways[unit] = Some(Gateway::new(sad, self.sas.pairs(), &mut self.rng));
         self.rekeys[unit].clear();
         clients
@@ -471,8 +474,11 @@ impl SaTraffic {
         sad.tick(at.local, at.now.as_millis() / 1000);
         while let Some(event) = sad.poll_event() {
             if let SadEvent::Rekey { id, .. } | SadEvent::NoCounters { id } = event {
-                locked(&self.oracle).coverage.rekeys_requested += 1;
-                self.rekeys[at.unit].push(self.sas.unit_of_rekey(&id));
+                let pair = pair_of(&id);
+                let oracle = &mut *locked(&self.oracle);
+                oracle.coverage.rekeys_requested += 1;
+                oracle.recovery.rekeys[at.unit].insert(pair);
+                self.rekeys[at.unit].push(self.sas.unit_of_rekey(pair));
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Liveness: once all is calm, each SA that was acknowledged sends and receives again.
+//! Liveness: once all is calm, each SA of the active unit sends and receives again, unless the
+//! database asked for its rekey: its counters did not get here, or its numbers are used up.
 
 use std::sync::{Arc, Mutex};
 
@@ -28,6 +29,7 @@ impl Invariant for Recovers {
         oracle.recovery.is_awaited = true;
         let active = world.active()?;
         let live = (0..self.pairs).filter(|pair| world.workload().read(active, *pair).is_some());
+        let live = live.filter(|pair| !oracle.recovery.rekeys[active].contains(pair));
         live.flat_map(|pair| [(pair, false), (pair, true)])
             .find(|way| !oracle.recovery.moved.contains(way))
             .map(|(pair, inbound)| {
