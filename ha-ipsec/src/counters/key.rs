@@ -79,6 +79,13 @@ impl CounterKey {
             .split_first()
             .ok_or_else(|| wrong("a key without flags"))?;
         let number = decode_varint(&mut rest).map_err(|_| wrong("a key without a parameter"))?;
+        let known = match flags & INBOUND {
+            0 => ESN,
+            _ => INBOUND | ESN | RESUME | PEER_SYNC | FREEZE,
+        };
+        if !rest.is_empty() || flags & !known != 0 {
+            return Err(wrong("a key with more than is known of keys"));
+        }
         let space = if flags & ESN == 0 {
             SequenceSpace::Bits32
         } else {

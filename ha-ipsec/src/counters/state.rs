@@ -71,9 +71,18 @@ pub(crate) struct Latency {
     sample: Option<(Receipt, Time)>,
 }
 
+/// An acknowledgement that takes longer is not measured.
+const SAMPLE_LIMIT: Duration = Duration::from_secs(1);
+
 impl Latency {
     pub(super) fn sent(&mut self, receipt: Receipt, now: Time) {
-        self.sample.get_or_insert((receipt, now));
+        // What was lost with its link, and not sent again, is not waited for.
+        let waits = self
+            .sample
+            .is_some_and(|(_, at)| now.since(at) < SAMPLE_LIMIT);
+        if !waits {
+            self.sample = Some((receipt, now));
+        }
     }
 
     fn acknowledged(&mut self, receipt: &Receipt, now: Time) {

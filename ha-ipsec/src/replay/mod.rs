@@ -119,8 +119,9 @@ pub enum InboundPolicy {
 /// What happens above the acknowledged ceiling while no standby can be reached.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Isolated {
-    /// Nothing is delivered: no replay is accepted even if both units are active, at the price of
-    /// the traffic.
+    /// Nothing is delivered, at the price of the traffic: what this unit delivers the other one never
+    /// accepts, even if both are active. What the other one delivers after it took over is known to
+    /// this one only if that one keeps the role.
     Freeze,
     /// Packets are delivered, and counted as exposed: should the other unit be active too, it may
     /// accept them as well.

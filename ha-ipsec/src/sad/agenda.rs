@@ -89,8 +89,9 @@ pub(super) struct Agenda {
     events: VecDeque<SadEvent>,
     /// What came or changed while the walk is under way: its deadlines are here already.
     fresh: HashSet<Target>,
-    /// Bytes of each SA with an idle timer when it was looked at last, by instance.
-    idle: HashMap<u64, u64>,
+    /// Bytes of each SA with an idle timer when it was looked at last, by instance, and whether its
+    /// owner was told that it is idle.
+    idle: HashMap<u64, (u64, bool)>,
     /// Where the walk through the tables is that follows a takeover.
     scan: Option<u32>,
     scan_ike: Option<u32>,
@@ -188,7 +189,7 @@ impl Agenda {
         }
         self.note(target, &sa.lifetime, key, sa.created_unix_s, around);
         if let Some(idle) = idle_time(sa)
-            && self.idle.insert(sa.instance, 0).is_none()
+            && self.idle.insert(sa.instance, (0, false)).is_none()
         {
             self.due
                 .push(Reverse((around.clock.now + idle, IDLE, target)));
@@ -361,9 +362,13 @@ impl Inner {
             return;
         };
         let bytes = self.counters.bytes(instance);
-        if agenda.idle.insert(instance, bytes) == Some(bytes) {
+        let before = agenda.idle.get(&instance).copied();
+        let idles = before.is_some_and(|(seen, _)| seen == bytes);
+        let told = before.is_some_and(|(_, told)| told);
+        if idles && !told {
             agenda.events.push_back(SadEvent::IdleTimeout { id });
         }
+        agenda.idle.insert(instance, (bytes, idles));
         agenda.due.push(Reverse((now + idle, IDLE, target)));
     }
 

@@ -81,7 +81,17 @@ fn refusal(pair: &mut Pair) -> String {
 
 #[test]
 fn bad_counters_are_refused_with_the_reason() {
-    let cases: [(Vec<u8>, &[u8], &str); 9] = [
+    let cases: [(Vec<u8>, &[u8], &str); 11] = [
+        (
+            [&key(1)[..], &[0]].concat(),
+            &[10, 5, 0],
+            "more than is known",
+        ),
+        (
+            [&[0; 8][..], &[4, 1]].concat(),
+            &[10, 5, 0],
+            "more than is known",
+        ),
         (vec![1, 2, 3], &[10, 5, 0], "less than 10 bytes"),
         (key(1)[..9].to_vec(), &[10, 5, 0], "without a parameter"),
         ([&[0; 8][..], &[0, 0]].concat(), &[10, 5, 0], "budget of 0"),

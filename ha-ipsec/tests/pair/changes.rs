@@ -442,4 +442,9 @@ fn an_idle_sa_is_reported() {
     }
     pair.run_for(13_000);
     assert_eq!(pair.sad(0).poll_event(), Some(SadEvent::IdleTimeout { id }));
+    pair.run_for(60_000);
+    assert_eq!(pair.sad(0).poll_event(), None, "told once");
+    assert_eq!(sa.charge(100), Charge::Ok);
+    pair.run_for(30_000);
+    assert_eq!(pair.sad(0).poll_event(), Some(SadEvent::IdleTimeout { id }));
 }
