@@ -16,7 +16,7 @@
 //!    as serde values.
 //!
 //! # With a runtime
-//! ```ignore
+//! ```text
 //! let sad = Sad::new(SadConfig::default())?;
 //! let mut builder = Node::builder(UnitId::new(0)).scheme(PeerHealth::default()).link(link);
 //! for client in sad.clients() {
