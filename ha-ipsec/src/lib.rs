@@ -35,6 +35,7 @@
 //! may not be charged to a lifetime in bytes.
 //!
 //! # Features
+//! - `linux`: the SAs and policies of the Linux kernel over netlink (XFRM), and their records.
 //! - `show`: views of the tables as serde values, and Cisco's text of them.
 //! - `planted`: protections that can be left out, to prove that the simulator finds that. Not for use.
 #![forbid(unsafe_code)]
@@ -46,6 +47,8 @@ pub mod dpd;
 pub mod gate;
 pub mod id;
 pub mod lifetime;
+#[cfg(all(feature = "linux", target_os = "linux"))]
+pub mod linux;
 pub mod message_id;
 pub mod record;
 pub mod replay;
