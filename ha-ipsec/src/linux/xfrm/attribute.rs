@@ -253,6 +253,12 @@ impl FromIterator<Attribute> for Attributes {
     }
 }
 
+impl Extend<Attribute> for Attributes {
+    fn extend<I: IntoIterator<Item = Attribute>>(&mut self, attributes: I) {
+        self.0.extend(attributes);
+    }
+}
+
 impl<'a> IntoIterator for &'a Attributes {
     type Item = &'a Attribute;
     type IntoIter = core::slice::Iter<'a, Attribute>;
