@@ -91,7 +91,44 @@ pub(crate) enum Live {
     Inbound(Arc<InboundLive>),
 }
 
+/// Where a data path outside of this process stands with an SA that is only now entered.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Begin {
+    /// The last number sent, or the highest received; 0 for none.
+    pub highest: u64,
+    /// How far the outside window reaches back, in packets.
+    pub window: u32,
+    /// Bit `n % 64` of word `n / 64` says whether `highest - n` was received, for `n` below `window`.
+    /// What is further back counts as received.
+    pub seen: Vec<u64>,
+    /// Bytes that passed.
+    pub bytes: u64,
+}
+
+impl Begin {
+    fn is_seen(&self, number: u64) -> bool {
+        let back = self.highest.saturating_sub(number);
+        let word = usize::try_from(back / 64).ok();
+        let word = word.and_then(|word| self.seen.get(word)).copied();
+        back >= self.window.into() || word.unwrap_or(0) >> (back % 64) & 1 == 1
+    }
+}
+
 impl Live {
+    /// Nothing of it has left yet: it begins where an outside data path is.
+    pub(crate) fn begin(&self, begin: &Begin) {
+        match self {
+            Self::Outbound(live) => {
+                let _ = live.counter.observe(begin.highest);
+            }
+            Self::Inbound(live) => {
+                let seen = |number| begin.is_seen(number);
+                let _ = live.window.observe(begin.highest, seen);
+            }
+        }
+        let _ = self.bytes().raise(begin.bytes);
+    }
+
     /// Nothing is handed out or accepted any more: the SA is deleted, or the role is lost.
     pub(crate) fn close(&self) {
         match self {
@@ -141,6 +178,13 @@ impl Charged {
             bytes: AtomicU64::new(bytes),
             tell_at: AtomicU64::new(bytes.saturating_add(TELL_EVERY)),
         }
+    }
+
+    /// Raises the sum to `total`; returns it, and whether the standby is to be told now.
+    fn raise(&self, total: u64) -> (u64, bool) {
+        let sum = self.bytes.fetch_max(total, Ordering::Relaxed).max(total);
+        let tell = sum >= self.tell_at.load(Ordering::Relaxed) && self.is_first();
+        (sum, tell)
     }
 
     /// Adds; returns the sum, and whether the standby is to be told now.
@@ -210,6 +254,27 @@ impl OutboundLive {
         sum
     }
 
+    /// A data path outside of this process got so far.
+    pub(crate) fn observe(&self, highest: u64) -> crate::sequence::Outside {
+        let outside = self.counter.observe(highest);
+        if outside.attention || outside.beyond > 0 {
+            self.core.dirty.mark(self.slot);
+        }
+        if self.counter.rekey_due().is_some() {
+            self.core.alerts.mark(self.slot);
+        }
+        outside
+    }
+
+    /// Raises the bytes to what a data path outside of this process counted; returns the sum.
+    pub(crate) fn raise(&self, total: u64) -> u64 {
+        let (sum, tell) = self.charged.raise(total);
+        if tell {
+            self.core.dirty.mark(self.slot);
+        }
+        sum
+    }
+
     #[inline]
     pub(crate) fn take(&self, count: u32) -> Result<GrantedRange, Refused> {
         match self.counter.take(count, &self.core.gate) {
@@ -260,6 +325,30 @@ impl InboundLive {
     #[inline]
     pub(crate) fn charge(&self, bytes: u64) -> u64 {
         let (sum, tell) = self.charged.add(bytes);
+        if tell {
+            self.core.dirty.mark(self.slot);
+        }
+        sum
+    }
+
+    /// A window outside of this process accepted numbers.
+    pub(crate) fn observe(&self, top: u64, seen: impl Fn(u64) -> bool) -> crate::replay::Outside {
+        let outside = self.window.observe(top, seen);
+        if outside.attention {
+            self.core.dirty.mark(self.slot);
+        }
+        if outside.above > 0 {
+            self.core
+                .exposed
+                .fetch_add(outside.above, Ordering::Relaxed);
+            self.core.hurry(self.slot);
+        }
+        outside
+    }
+
+    /// Raises the bytes to what a data path outside of this process counted; returns the sum.
+    pub(crate) fn raise(&self, total: u64) -> u64 {
+        let (sum, tell) = self.charged.raise(total);
         if tell {
             self.core.dirty.mark(self.slot);
         }

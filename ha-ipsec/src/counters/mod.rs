@@ -21,6 +21,7 @@ mod tests;
 
 pub(crate) use client::Value;
 pub(crate) use key::{CounterKey, Shape};
+pub use live::Begin;
 #[cfg(any(test, feature = "planted"))]
 pub use live::Planted;
 pub(crate) use live::{InboundLive, Live, OutboundLive};

@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 use parking_lot::MutexGuard;
 
 use super::key::{CounterKey, Shape};
-use super::live::{Charged, Core, InboundLive, Live, OutboundLive};
+use super::live::{Begin, Charged, Core, InboundLive, Live, OutboundLive};
 use super::raw::Raw;
 use super::state::{Counters, Latency, Sizes};
 use crate::replay::{CeilingSizer, InboundWindow};
@@ -412,8 +412,8 @@ impl Control {
 /// A change to the table within a transaction.
 #[derive(Debug)]
 pub(crate) enum Write {
-    /// The counters of a new SA.
-    Insert(CounterKey),
+    /// The counters of a new SA, which begin at 0 or where an outside data path is.
+    Insert(CounterKey, Option<Begin>),
     /// The SA is gone.
     Remove {
         /// Which.
@@ -437,7 +437,7 @@ impl BatchPart for CounterPart {
         let (mut inserted, mut gone) = (0, 0);
         for write in &self.writes {
             match write {
-                Write::Insert(_) => inserted += 1,
+                Write::Insert(..) => inserted += 1,
                 Write::Remove { instance } => gone += usize::from(rows.find(*instance).is_some()),
             }
         }
@@ -464,7 +464,7 @@ impl LockedPart for Locked<'_> {
         let (core, id) = (&self.counters.core, self.counters.config.id);
         for write in self.writes.drain(..) {
             let slot = match write {
-                Write::Insert(key) => Some(self.rows.insert(key, core)),
+                Write::Insert(key, begin) => Some(self.rows.insert(key, begin.as_ref(), core)),
                 Write::Remove { instance } => self.rows.remove(instance),
             };
             if let Some(slot) = slot {
@@ -492,12 +492,15 @@ impl Sizer {
 }
 
 impl Rows {
-    fn insert(&mut self, key: CounterKey, core: &Arc<Core>) -> Slot {
+    fn insert(&mut self, key: CounterKey, begin: Option<&Begin>, core: &Arc<Core>) -> Slot {
         let index = self.allocate();
         core.dirty.ensure(index + 1);
         core.alerts.ensure(index + 1);
         let slot = Slot::new(index);
         let control = Control::fresh(&key.shape, slot, core, (self.contests, self.now));
+        if let Some(begin) = begin {
+            control.live.begin(begin);
+        }
         self.put(index, key, State::Live(Box::new(control)));
         slot
     }

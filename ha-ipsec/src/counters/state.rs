@@ -27,6 +27,8 @@ pub(crate) struct CountersConfig {
     pub(crate) detection: Duration,
     /// How old marks get before they are sent.
     pub(crate) flush_interval: Duration,
+    /// How long an outside data path may move unobserved.
+    pub(crate) observe_interval: Duration,
     /// An inbound SA without packets for so long has its ceiling closed on the exact top.
     pub(crate) quiet: Duration,
     /// Most numbers that are reserved ahead.
@@ -294,7 +296,8 @@ impl Counters {
     /// waits.
     pub(super) fn sizes(&self, latency: Duration) -> Sizes {
         let config = &self.config;
-        let wait = config.detection + config.flush_interval;
+        let unseen = config.flush_interval + config.observe_interval;
+        let wait = config.detection + unseen;
         Sizes {
             lead: LeadConfig {
                 max: config.replay_interval_outbound,
@@ -304,7 +307,7 @@ impl Counters {
             },
             ceiling: CeilingConfig {
                 max: config.replay_interval_inbound,
-                flush_interval: config.flush_interval + config.detection * 5 / 8,
+                flush_interval: unseen + config.detection * 5 / 8,
                 idle: config.quiet,
                 ..CeilingConfig::default()
             },

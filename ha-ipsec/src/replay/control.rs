@@ -95,6 +95,15 @@ impl InboundWindow {
         self.control.lock().proposed.clone()
     }
 
+    /// What an outside window is to be set to when this unit takes over: the window as it is, without
+    /// lead. Nothing changes by it.
+    pub fn current(&self) -> WindowImage {
+        match self.policy {
+            InboundPolicy::Resume => self.snapshot(false),
+            _ => WindowImage::strict(self.top()),
+        }
+    }
+
     /// Names the image that was proposed last.
     pub fn receipt(&self) -> Receipt {
         let control = self.control.lock();

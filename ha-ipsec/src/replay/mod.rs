@@ -147,6 +147,17 @@ pub enum Accept {
     Replay(Replay),
 }
 
+/// What an [observation](InboundWindow::observe) of an outside window shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Outside {
+    /// How many new numbers lie above the acknowledged ceiling.
+    pub above: u64,
+    /// By how much its top is behind this window's: it must be set forward.
+    pub behind: u64,
+    /// Mark the SA dirty: it is time for the next image.
+    pub attention: bool,
+}
+
 /// The right to deliver one packet, once the standby knows of it.
 ///
 /// It is for the window that gave it: another one, also one of the same SA after a switchover,

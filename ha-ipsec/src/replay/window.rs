@@ -6,7 +6,9 @@ use core::sync::atomic::{AtomicU64 as IdSource, Ordering as IdOrdering};
 
 use super::control::Control;
 use super::ring::{LAST_NUMBER, Ring, block_of};
-use super::{Accept, InboundPolicy, Isolated, Pending, Replay, WindowImage, WindowSize, esn};
+use super::{
+    Accept, InboundPolicy, Isolated, Outside, Pending, Replay, WindowImage, WindowSize, esn,
+};
 use crate::gate::Gate;
 use crate::sequence::SequenceSpace;
 use crate::sync::{AtomicU64, Mutex, Ordering};
@@ -115,6 +117,29 @@ impl InboundWindow {
         match self.record(number) {
             Ok(()) => self.judge(number, gate),
             Err(replay) => Accept::Replay(replay),
+        }
+    }
+
+    /// A window outside of this process has accepted numbers up to `top`, and asked nobody: a kernel.
+    /// `seen` tells which of those that this window reaches it has accepted. Nothing goes back.
+    ///
+    /// What lies above the ceiling the standby would accept again.
+    pub fn observe(&self, top: u64, seen: impl Fn(u64) -> bool) -> Outside {
+        let top = top.min(self.last_number());
+        let bound = self.bound.load(Ordering::Acquire);
+        let reach = u64::from(self.size.packets()) - 1;
+        let lowest = top.saturating_sub(reach).max(self.floor + 1);
+        let mut above = 0;
+        for number in lowest..=top {
+            if seen(number) && self.record(number).is_ok() {
+                above += u64::from(number >= bound);
+            }
+        }
+        let due = self.attend.load(Ordering::Relaxed);
+        Outside {
+            above,
+            behind: self.top().saturating_sub(top),
+            attention: top >= due && self.takes_attention(due),
         }
     }
 

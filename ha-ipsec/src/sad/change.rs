@@ -9,7 +9,7 @@ use ha_core::sync::Commit;
 
 use super::index::Children;
 use super::{Control, Inner, Sad};
-use crate::counters::{CounterKey, CounterPart, Shape, Write};
+use crate::counters::{Begin, CounterKey, CounterPart, Shape, Write};
 use crate::id::{IkeId, SaId};
 use crate::record::{Direction, IkeProgress, IkeSa, IpsecSa, RecordError};
 use crate::sequence::SequenceSpace;
@@ -77,7 +77,7 @@ enum Step {
     Progress(IkeId, Box<IkeProgress>),
     RekeyIke(IkeId, Box<IkeSa>),
     RemoveIke(IkeId),
-    Insert(Box<IpsecSa>),
+    Insert(Box<IpsecSa>, Option<Begin>),
     Replace(Box<IpsecSa>),
     Remove(SaId),
 }
@@ -119,7 +119,14 @@ impl Change {
     /// A new IPsec SA, of one direction. Its [`instance`](IpsecSa::instance) is assigned here, and the
     /// time of its creation unless it is given (see [`Sad::unix_s`]).
     pub fn insert(&mut self, sa: IpsecSa) -> &mut Self {
-        self.steps.push(Step::Insert(Box::new(sa)));
+        self.steps.push(Step::Insert(Box::new(sa), None));
+        self
+    }
+
+    /// As [`insert`](Self::insert), for an SA that a data path outside of this process has used
+    /// already: what leaves for the standby says so from the first batch on.
+    pub fn insert_at(&mut self, sa: IpsecSa, begin: Begin) -> &mut Self {
+        self.steps.push(Step::Insert(Box::new(sa), Some(begin)));
         self
     }
 
@@ -161,7 +168,7 @@ struct Plan<'a> {
     progress: HashMap<IkeId, IkeProgress>,
     sas: HashMap<SaId, Option<Arc<IpsecSa>>>,
     /// Instances that come and go.
-    inserted: Vec<CounterKey>,
+    inserted: Vec<(CounterKey, Option<Begin>)>,
     /// Of `sas`, those that are to be children of an IKE SA.
     children: Children,
     /// In the order of the changes, so that both units give slots alike.
@@ -206,7 +213,7 @@ impl<'a> Plan<'a> {
                 self.ike.insert(id, None);
                 Ok(())
             }
-            Step::Insert(sa) => self.insert(*sa, control),
+            Step::Insert(sa, begin) => self.insert(*sa, begin, control),
             Step::Replace(sa) => self.replace(*sa),
             Step::Remove(id) => {
                 self.put(id, None);
@@ -272,7 +279,12 @@ impl<'a> Plan<'a> {
         children
     }
 
-    fn insert(&mut self, mut sa: IpsecSa, control: &Control) -> Result<(), ChangeError> {
+    fn insert(
+        &mut self,
+        mut sa: IpsecSa,
+        begin: Option<Begin>,
+        control: &Control,
+    ) -> Result<(), ChangeError> {
         let id = sa.id;
         if sa.created_unix_s == 0 {
             sa.created_unix_s = control.clock.unix_s();
@@ -283,7 +295,7 @@ impl<'a> Plan<'a> {
         }
         self.check_parent(&sa)?;
         sa.instance = self.inner.instances.fetch_add(1, Ordering::Relaxed);
-        self.inserted.push(key(&sa));
+        self.inserted.push((key(&sa), begin));
         self.put(id, Some(Arc::new(sa)));
         Ok(())
     }
@@ -334,9 +346,9 @@ impl<'a> Plan<'a> {
         }
         // What was inserted and is gone again within the change was never there.
         let there: HashSet<u64> = self.sas.values().flatten().map(|sa| sa.instance).collect();
-        let inserted = self.inserted.iter().copied();
-        let stays = inserted.filter(|key| there.contains(&key.instance));
-        writes.extend(stays.map(Write::Insert));
+        let inserted = self.inserted.iter().cloned();
+        let stays = inserted.filter(|(key, _)| there.contains(&key.instance));
+        writes.extend(stays.map(|(key, begin)| Write::Insert(key, begin)));
         if !writes.is_empty() {
             let counters = Arc::clone(&inner.counters);
             batch.with(Box::new(CounterPart { counters, writes }));

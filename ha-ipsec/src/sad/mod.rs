@@ -54,6 +54,7 @@ mod change;
 mod clock;
 mod index;
 mod lookup;
+mod observe;
 mod path;
 
 use core::net::IpAddr;
@@ -74,6 +75,7 @@ pub use crate::counters::Planted;
 pub use agenda::{SadEvent, Which};
 pub use change::{Change, ChangeError};
 pub use lookup::{InUse, LookupError, Pinned};
+pub use observe::{Begin, Observed};
 pub use path::{InboundSa, OutboundSa, SaCounters};
 
 use crate::counters::{Counters, CountersConfig};
@@ -99,6 +101,10 @@ pub struct SadConfig {
     pub detection: Duration,
     /// The longest that the standby may lag behind the counters of a busy SA.
     pub flush_interval: Duration,
+    /// How long an SA may move unobserved, if its data path is outside of this process and only tells
+    /// now and then how far it got (see [`OutboundSa::observe`]): reservations and ceilings last for as
+    /// long on top. 0 for packets that ask.
+    pub observe_interval: Duration,
     /// An inbound SA that was idle for so long has its ceiling closed on the exact top, so that
     /// nothing is lost at a takeover.
     pub quiet: Duration,
@@ -129,6 +135,7 @@ impl Default for SadConfig {
             max_ike_sas: 1_100_000,
             detection: Duration::from_millis(750),
             flush_interval: Duration::from_millis(10),
+            observe_interval: Duration::ZERO,
             quiet: Duration::from_millis(100),
             replay_interval_outbound: 100_000,
             replay_interval_inbound: 1000,
@@ -376,6 +383,7 @@ fn counters_config(config: &SadConfig, id: ClientId) -> CountersConfig {
         max_counters: config.max_sas,
         detection: config.detection,
         flush_interval: config.flush_interval,
+        observe_interval: config.observe_interval,
         quiet: config.quiet,
         replay_interval_outbound: config.replay_interval_outbound,
         replay_interval_inbound: config.replay_interval_inbound,

@@ -66,6 +66,11 @@ impl OutboundSa {
     #[inline]
     pub fn charge(&self, bytes: u64) -> Charge {
         let bytes = self.live.charge(bytes);
+        self.judged(bytes)
+    }
+
+    #[inline]
+    pub(super) fn judged(&self, bytes: u64) -> Charge {
         let verdict = self.bounds.verdict(bytes, self.live.counter.handed_out());
         if verdict != Charge::Ok {
             self.alert();
@@ -137,6 +142,11 @@ impl InboundSa {
     #[inline]
     pub fn charge(&self, bytes: u64) -> Charge {
         let bytes = self.live.charge(bytes);
+        self.judged(bytes)
+    }
+
+    #[inline]
+    pub(super) fn judged(&self, bytes: u64) -> Charge {
         let verdict = self.bounds.verdict(bytes, self.live.window.top());
         if verdict != Charge::Ok {
             self.alert();

@@ -1,7 +1,9 @@
 //! The counter of one outbound SA.
 
 use super::planted::Planted;
-use super::verdict::{Granted, GrantedRange, MAX_BUDGET, Refused, RekeyReason, SequenceSpace};
+use super::verdict::{
+    Granted, GrantedRange, MAX_BUDGET, Outside, Refused, RekeyReason, SequenceSpace,
+};
 use crate::gate::Gate;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -280,6 +282,36 @@ impl OutboundCounter {
     /// within the limits, and counted.
     pub fn close(&self) {
         self.next.fetch_or(CLOSED, Ordering::Relaxed);
+    }
+
+    /// A data path outside of this process has used all numbers up to `highest`, and asked nobody: a
+    /// kernel, which only tells how far it got. Nothing goes back: a number below those that were
+    /// handed out, or skipped, changes nothing.
+    ///
+    /// This keeps P1 as long as such a path is less than the budget J beyond what was acknowledged:
+    /// who takes over begins J beyond what it received.
+    pub fn observe(&self, highest: u64) -> Outside {
+        let highest = highest.min(self.space.last());
+        // A closed counter is above all numbers, and stays so.
+        let before = self.next.fetch_max(highest + 1, Ordering::Relaxed);
+        let limit = self.limit.load(Ordering::Relaxed);
+        Outside {
+            beyond: if self.is_unbounded() {
+                0
+            } else {
+                highest.saturating_sub(limit)
+            },
+            behind: ((before & !CLOSED) - 1).saturating_sub(highest),
+            attention: self.attention(highest),
+        }
+    }
+
+    /// The number after which this unit goes on: all up to it may have been used, by this unit or
+    /// another. What an outside data path is to be set to as its last number.
+    pub fn resume_after(&self) -> u64 {
+        let target = self.target.load(Ordering::Relaxed);
+        // Contested, the jump is due with the next acknowledgement; an outside path makes it now.
+        (self.position().max(target) - 1).min(self.space.last())
     }
 
     /// The highest number that packets reached, about: threads that are refused at this moment may

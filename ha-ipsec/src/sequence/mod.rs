@@ -95,7 +95,9 @@ pub use counter::{OutboundCounter, Proposal};
 pub use lead::{LeadConfig, LeadSizer};
 #[cfg(any(test, feature = "planted"))]
 pub use planted::Planted;
-pub use verdict::{Granted, GrantedRange, MAX_BUDGET, Refused, RekeyReason, SequenceSpace};
+pub use verdict::{
+    Granted, GrantedRange, MAX_BUDGET, Outside, Refused, RekeyReason, SequenceSpace,
+};
 
 #[cfg(test)]
 #[cfg(loom)]

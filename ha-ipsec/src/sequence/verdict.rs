@@ -72,6 +72,17 @@ impl GrantedRange {
     }
 }
 
+/// What an [observation](super::OutboundCounter::observe) of an outside data path shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Outside {
+    /// By how many numbers it is beyond the highest that was acknowledged.
+    pub beyond: u64,
+    /// By how many it is behind what was handed out or skipped here: it must be set forward.
+    pub behind: u64,
+    /// As in [`Granted::attention`].
+    pub attention: bool,
+}
+
 /// Why a packet gets no number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 #[non_exhaustive]
