@@ -10,6 +10,7 @@
 //! [`Secret`](crate::secret::Secret), and buffers are overwritten after use.
 
 pub mod convert;
+pub mod mirror;
 pub mod replay;
 pub mod socket;
 pub mod xfrm;

@@ -94,7 +94,7 @@ macro_rules! wire {
         }
     )*) => { $(
         $(#[$attribute])*
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
         $visibility struct $name {
             $( $(#[$doc])* pub $field: $type, )*
         }

@@ -1,0 +1,368 @@
+//! Writes what was replicated into a kernel: on the standby now and then, and at a takeover.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ha_core::time::Time;
+
+use super::kernel::{Command, Kernel, KernelError, KernelSa, Refusal, SaRef, Usage};
+use super::policies::{PolicyKey, PolicyTable};
+use super::{Clocks, MirrorConfig, MirrorError, MirrorStats, Mode, Parts, Takeover};
+use crate::id::SaId;
+use crate::linux::replay::ReplayState;
+use crate::record::{Direction, IpsecSa};
+use crate::sad::Sad;
+
+/// Where counters come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Source {
+    /// From what the active unit sent last.
+    Standby,
+    /// From this unit's own counters, which begin where no other unit was.
+    Active,
+}
+
+/// Brings the kernel to what was replicated.
+#[derive(Debug)]
+pub(super) struct Applier {
+    config: Arc<MirrorConfig>,
+    due: Time,
+}
+
+impl Applier {
+    pub(super) const fn new(config: Arc<MirrorConfig>) -> Self {
+        let due = Time::ZERO;
+        Self { config, due }
+    }
+
+    pub(super) fn is_due(&self, now: Time) -> bool {
+        now >= self.due
+    }
+
+    /// Compares with what the kernel has at this moment, and writes what is missing or behind.
+    pub(super) fn apply(
+        &mut self,
+        source: Source,
+        parts: Parts<'_>,
+        clocks: Clocks,
+    ) -> Result<Takeover, MirrorError> {
+        self.due = clocks.now + self.config.apply_interval;
+        let sad = parts.sad;
+        let held = parts.kernel.sas()?;
+        parts.stats.dumps += 1;
+        let held = held.into_iter().map(|sa| (SaRef::of(&sa.record), sa));
+        let mut plan = Plan::new(self.config.mode, source, sad, clocks);
+        plan.held = held.collect();
+        sad.for_each_sa(|_, record| plan.records.push(Arc::clone(record)));
+        plan.make();
+        if plan.full && source == Source::Active {
+            plan.policies(parts.policies, &parts.kernel.policies()?);
+        }
+        Ok(plan.carry_out(parts.kernel, parts.stats)?)
+    }
+
+    /// In full mode, removes SAs and policies of a former life.
+    pub(super) fn clear(&mut self, parts: Parts<'_>) -> Result<(), MirrorError> {
+        let Parts { kernel, stats, .. } = parts;
+        if self.config.mode != Mode::Full {
+            return Ok(());
+        }
+        // Policies first: without them nothing is sent.
+        let policies = kernel.policies()?;
+        let policies = policies.into_iter().map(Box::new);
+        let mut commands: Vec<_> = policies.map(Command::RemovePolicy).collect();
+        let sas = kernel.sas()?;
+        stats.removed += sas.len() as u64;
+        let sas = sas.iter().map(|sa| Command::Remove(SaRef::of(&sa.record)));
+        commands.extend(sas);
+        let answers = kernel.apply(&commands)?;
+        stats.refused += count_refused(&answers) as u64;
+        Ok(())
+    }
+}
+
+/// What is to be written.
+struct Plan<'a> {
+    full: bool,
+    source: Source,
+    sad: &'a Sad,
+    clocks: Clocks,
+    records: Vec<Arc<IpsecSa>>,
+    held: HashMap<SaRef, KernelSa>,
+    commands: Vec<Command>,
+    takeover: Takeover,
+    ahead: u64,
+    other_keys: usize,
+    removed: u64,
+}
+
+impl<'a> Plan<'a> {
+    fn new(mode: Mode, source: Source, sad: &'a Sad, clocks: Clocks) -> Self {
+        Self {
+            full: mode == Mode::Full,
+            source,
+            sad,
+            clocks,
+            records: Vec::new(),
+            held: HashMap::new(),
+            commands: Vec::new(),
+            takeover: Takeover::default(),
+            ahead: 0,
+            other_keys: 0,
+            removed: 0,
+        }
+    }
+
+    fn make(&mut self) {
+        for record in core::mem::take(&mut self.records) {
+            self.takeover.sas += 1;
+            let sa = SaRef::of(&record);
+            match self.held.remove(&sa) {
+                Some(held) if is_same(&held.record, &record) => self.advance(sa, &record, &held),
+                Some(_) if self.full => {
+                    self.commands.push(Command::Remove(sa));
+                    self.removed += 1;
+                    self.install(&record);
+                }
+                Some(_) => self.other_keys += 1,
+                None if self.full => self.install(&record),
+                None => self.takeover.missing += 1,
+            }
+        }
+        // What is left passes the filter, and the active unit does not have it (any more).
+        if self.full && self.source == Source::Standby {
+            let left = core::mem::take(&mut self.held);
+            self.removed += left.len() as u64;
+            self.commands.extend(left.into_keys().map(Command::Remove));
+        }
+    }
+
+    /// Counters of an SA that the kernel has, unless it is as far already.
+    fn advance(&mut self, sa: SaRef, record: &IpsecSa, held: &KernelSa) {
+        let Some((target, usage)) = self.target(record) else {
+            return;
+        };
+        if held.replay.is_ahead_of(&target) {
+            self.ahead += u64::from(held.replay != target);
+            return;
+        }
+        // The guard: nothing goes back, whatever was replicated.
+        let replay = target.merge(&held.replay);
+        self.takeover.written += 1;
+        self.commands.push(Command::SetCounters {
+            sa,
+            replay,
+            usage: Usage {
+                bytes: usage.bytes.max(held.usage.bytes),
+                packets: usage.packets.max(held.usage.packets),
+                ..usage
+            },
+        });
+    }
+
+    fn install(&mut self, record: &Arc<IpsecSa>) {
+        // Without counters no number is safe; they come with the next batch, or a rekey helps.
+        let Some((replay, usage)) = self.target(record) else {
+            self.takeover.missing += 1;
+            return;
+        };
+        self.takeover.installed += 1;
+        self.commands.push(Command::Install {
+            record: Box::new(IpsecSa::clone(record)),
+            replay,
+            usage,
+        });
+    }
+
+    /// Where an SA may go on, on this unit.
+    fn target(&self, record: &IpsecSa) -> Option<(ReplayState, Usage)> {
+        let (replay, bytes, packets) = match self.source {
+            Source::Standby => standby_target(self.sad, record)?,
+            Source::Active => active_target(self.sad, record)?,
+        };
+        let age = self.sad.unix_s().saturating_sub(record.created_unix_s);
+        let added_unix_s = self.clocks.unix_s.saturating_sub(age);
+        let usage = Usage {
+            bytes,
+            packets,
+            added_unix_s,
+            used_unix_s: if packets > 0 { added_unix_s } else { 0 },
+        };
+        Some((replay, usage))
+    }
+
+    /// Policies that the kernel lacks, and those that it should not have.
+    fn policies(&mut self, wanted: &PolicyTable, held: &[crate::linux::xfrm::Policy]) {
+        let held: HashMap<_, _> = held.iter().map(|it| (PolicyKey::of(it), it)).collect();
+        wanted.for_each(|key, record| {
+            let there = held.get(key).is_some_and(|held| record.is(held));
+            if !there {
+                let policy = Box::new(record.policy().clone());
+                self.commands.push(Command::InstallPolicy(policy));
+            }
+        });
+        for (key, policy) in held {
+            if !wanted.contains(&key) {
+                let policy = Box::new(policy.clone());
+                self.commands.push(Command::RemovePolicy(policy));
+            }
+        }
+    }
+
+    fn carry_out(
+        mut self,
+        kernel: &mut dyn Kernel,
+        stats: &mut MirrorStats,
+    ) -> Result<Takeover, KernelError> {
+        let answers = if self.commands.is_empty() {
+            Vec::new()
+        } else {
+            kernel.apply(&self.commands)?
+        };
+        self.takeover.refused = count_refused(&answers);
+        for (command, answer) in self.commands.iter().zip(&answers) {
+            if let Err(why) = answer {
+                tracing::warn!(command = command.name(), sa = ?command.target(), %why, "refused by the kernel");
+            }
+        }
+        stats.written += self.takeover.written as u64;
+        stats.installed += self.takeover.installed as u64;
+        stats.removed += self.removed;
+        stats.refused += self.takeover.refused as u64;
+        stats.ahead += self.ahead;
+        (stats.missing, stats.other_keys) = (self.takeover.missing, self.other_keys);
+        Ok(self.takeover)
+    }
+}
+
+/// From what the active unit sent last: its reservation and J, or all up to its ceiling.
+fn standby_target(sad: &Sad, record: &IpsecSa) -> Option<(ReplayState, u64, u64)> {
+    let counters = sad.counters(&record.id)?;
+    let bytes = counters.kib() * 1024;
+    Some(match record.direction {
+        Direction::Outbound => {
+            let last = counters.resume_after(record.esn, record.budget)?;
+            (outbound(last), bytes, last)
+        }
+        Direction::Inbound => {
+            let image = counters.image()?;
+            (inbound(image, record), bytes, image.top())
+        }
+    })
+}
+
+/// From this unit's own counters.
+fn active_target(sad: &Sad, record: &IpsecSa) -> Option<(ReplayState, u64, u64)> {
+    let sad = sad.pin();
+    match record.direction {
+        Direction::Outbound => {
+            let sa = sad.outbound(&record.id).ok()?;
+            let last = sa.resume_after();
+            Some((outbound(last), sa.bytes(), last))
+        }
+        Direction::Inbound => {
+            let sa = sad.inbound(&record.id).ok()?;
+            let image = sa.window_image();
+            Some((inbound(&image, record), sa.bytes(), sa.top()))
+        }
+    }
+}
+
+fn outbound(last: u64) -> ReplayState {
+    ReplayState {
+        outbound: last,
+        ..ReplayState::default()
+    }
+}
+
+/// All up to the top counts as received, but for what the image lists as not.
+fn inbound(image: &crate::replay::WindowImage, record: &IpsecSa) -> ReplayState {
+    let (top, window) = (image.top(), record.window.packets());
+    let mut state = ReplayState {
+        inbound: top,
+        // Without a window, all that lies below is seen.
+        ..ReplayState::default()
+    };
+    if image.unseen().next().is_some() {
+        state.window = window;
+        let mut seen = vec![u64::MAX; window.div_ceil(64) as usize];
+        for number in image.unseen().flatten() {
+            let back = top.saturating_sub(number);
+            if let Some(word) = seen.get_mut((back / 64) as usize) {
+                *word &= !(1 << (back % 64));
+            }
+        }
+        state.seen = seen;
+    }
+    state
+}
+
+/// The command that sets an SA of the active unit's kernel forward, if it is behind: it was made
+/// anew, or somebody set it back.
+///
+/// How far it got before is not known, only that it was reported about every `unseen` packets, and
+/// that numbers are reserved before they are used.
+pub(super) fn advanced(
+    sad: &Sad,
+    record: &IpsecSa,
+    held: &KernelSa,
+    unseen: u32,
+) -> Option<Command> {
+    let (mut target, ..) = active_target(sad, record)?;
+    let theirs = &held.replay;
+    // By its numbers: a window moves while this looks.
+    if theirs.outbound >= target.outbound && theirs.inbound >= target.inbound {
+        return None;
+    }
+    if target.outbound > 0 {
+        let limit = sad.pin().outbound(&record.id).ok()?.limit();
+        target.outbound = target.outbound.max(limit.unwrap_or(0)) + u64::from(unseen);
+    }
+    Some(Command::SetCounters {
+        sa: SaRef::of(record),
+        replay: target.merge(theirs),
+        usage: held.usage,
+    })
+}
+
+/// Whether two records are one SA: its keys and what they are used with.
+pub(super) fn is_same(a: &IpsecSa, b: &IpsecSa) -> bool {
+    a.id == b.id
+        && a.direction == b.direction
+        && a.esn == b.esn
+        && (a.encryption, a.integrity, a.compression) == (b.encryption, b.integrity, b.compression)
+        && a.keys == b.keys
+}
+
+/// What is gone already is as it should be.
+pub(super) fn count_refused(answers: &[Result<(), Refusal>]) -> usize {
+    let refused =
+        |answer: &&Result<(), Refusal>| matches!(answer, Err(why) if *why != Refusal::NotFound);
+    answers.iter().filter(refused).count()
+}
+
+impl Command {
+    /// For logs.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Install { .. } => "install SA",
+            Self::SetCounters { .. } => "set counters",
+            Self::SetThreshold { .. } => "set threshold",
+            Self::SoftExpire(_) => "soft expire",
+            Self::Remove(_) => "remove SA",
+            Self::InstallPolicy(_) => "install policy",
+            Self::RemovePolicy(_) => "remove policy",
+        }
+    }
+
+    /// The SA that it is about; a policy has none.
+    pub(super) fn target(&self) -> Option<SaId> {
+        match self {
+            Self::Install { record, .. } | Self::SoftExpire(record) => Some(record.id),
+            Self::SetCounters { sa, .. } | Self::SetThreshold { sa, .. } | Self::Remove(sa) => {
+                Some(sa.id)
+            }
+            Self::InstallPolicy(_) | Self::RemovePolicy(_) => None,
+        }
+    }
+}

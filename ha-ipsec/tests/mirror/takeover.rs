@@ -1,0 +1,256 @@
+//! What holds through takeovers.
+
+use ha_ipsec::linux::mirror::{Mode, Usage};
+use ha_ipsec::replay::InboundPolicy;
+
+use crate::harness::{UNIX_S, inbound, inbound_id, outbound_id};
+use crate::world::{World, config, prepared};
+
+/// Both modes, with an SA pair in use.
+fn world(mode: Mode) -> World {
+    let mut world = World::new(config(mode));
+    let units: &[usize] = if mode == Mode::Full { &[0] } else { &[0, 1] };
+    world.install(units, 1);
+    world.run_for(100);
+    assert_eq!(world.mirror(0).stats().followed, 2);
+    world
+}
+
+/// Traffic both ways for some milliseconds. Returns the peer's next number.
+fn traffic(world: &mut World, unit: usize, ms: u64, mut peer: u64) -> u64 {
+    for _ in 0..ms {
+        world.send(unit, 1, 3);
+        for _ in 0..3 {
+            world.receive(unit, 1, peer);
+            peer += 1;
+        }
+        world.step();
+    }
+    peer
+}
+
+#[test]
+fn numbers_and_windows_survive_crashes_in_both_directions() {
+    for mode in [Mode::Counters, Mode::Full] {
+        let mut world = world(mode);
+        let (mut active, mut peer) = (0, 1);
+        for _ in 0..6 {
+            peer = traffic(&mut world, active, 300, peer);
+            world.crash(active);
+            active = 1 - active;
+            world.run_until("takeover", |world| world.is_active(active));
+            // What was accepted is replayed at the new active unit: `receive` would panic.
+            for number in peer.saturating_sub(2000).max(1)..peer {
+                world.receive(active, 1, number);
+            }
+            // The peer went on sending during the outage.
+            peer += 3 * 750;
+            peer = traffic(&mut world, active, 100, peer);
+            let last = world.kernels[active].held(inbound_id(1)).unwrap();
+            assert_eq!(last.replay.inbound, peer - 1, "{mode:?}: accepted again");
+            // The other machine comes back, without SAs; an IKE daemon with high availability of
+            // its own brings them again.
+            world.boot(1 - active);
+            if mode == Mode::Counters {
+                world.install(&[1 - active], 1);
+            }
+            world.run_until("whole", World::is_whole);
+            world.run_for(1500);
+        }
+        assert_eq!(world.mirror(active).stats().beyond_budget, 0);
+    }
+}
+
+#[test]
+fn a_switchover_by_command_loses_nothing() {
+    let mut world = world(Mode::Full);
+    let peer = traffic(&mut world, 0, 300, 1);
+    // The addresses have left; what the kernel accepted last is read.
+    world.settle(0);
+    world.run_for(200);
+    world.pair.switchover();
+    world.run_until("takeover", |world| world.is_active(1));
+    assert!(world.receive(1, 1, peer), "the next packet of the peer");
+    world.send(1, 1, 10);
+    world.run_for(50);
+    assert_eq!(
+        world.kernels[0].held(outbound_id(1)).unwrap().record.id,
+        outbound_id(1)
+    );
+}
+
+#[test]
+fn the_standby_has_the_counters_before_the_failure() {
+    let mut world = world(Mode::Counters);
+    traffic(&mut world, 0, 300, 1);
+    world.run_for(1100);
+    let held = world.kernels[1].held(outbound_id(1)).unwrap();
+    let sent = world.kernels[0].held(outbound_id(1)).unwrap();
+    assert!(held.replay.outbound > sent.replay.outbound + world.config.budget - 1);
+    // Lifetimes too; the active unit tells of bytes with its numbers, at least once in a MiB.
+    assert!(held.usage.bytes > 0, "{:?}", held.usage);
+    let age = |usage: Usage| world.pair.now.as_millis() / 1000 + UNIX_S - usage.added_unix_s;
+    assert!(age(held.usage).abs_diff(age(sent.usage)) <= 1);
+}
+
+#[test]
+fn an_sa_that_is_mirrored_late_begins_where_it_is() {
+    let mut world = World::new(config(Mode::Counters));
+    world.crash(1);
+    // The mirror of the active unit dies; the kernel goes on, far beyond J, and it returns.
+    world.install(&[0], 1);
+    world.run_for(50);
+    world.mirrors[0] = None;
+    world.pair.crash(0);
+    let beyond = world.config.budget * 2;
+    world.send(0, 1, beyond);
+    world.boot(0);
+    world.run_until("active", |world| world.is_active(0));
+    world.boot(1);
+    world.install(&[1], 1);
+    world.run_until("whole", World::is_whole);
+    world.crash(0);
+    world.run_until("takeover", |world| world.is_active(1));
+    world.send(1, 1, 100);
+}
+
+#[test]
+fn an_sa_that_comes_late_after_a_takeover_does_not_begin_at_0() {
+    let mut world = world(Mode::Counters);
+    traffic(&mut world, 0, 100, 1);
+    world.kernels[1].delete(outbound_id(1));
+    world.run_for(20);
+    world.crash(0);
+    world.run_until("takeover", |world| world.is_active(1));
+    // Only now the IKE daemon of the new unit installs it.
+    world.kernels[1].install(prepared(crate::harness::outbound(1)));
+    world.step();
+    world.send(1, 1, 10);
+}
+
+#[test]
+fn an_sa_that_was_set_back_is_set_forward() {
+    let mut world = world(Mode::Counters);
+    traffic(&mut world, 0, 300, 1);
+    world.kernels[0].rewind(outbound_id(1));
+    world.run_for(5);
+    world.send(0, 1, 10);
+}
+
+#[test]
+fn rekeyed_and_deleted_sas_follow() {
+    let mut world = world(Mode::Full);
+    world.install(&[0], 2);
+    world.kernels[0].delete(outbound_id(1));
+    world.kernels[0].delete(inbound_id(1));
+    world.run_for(1200);
+    assert!(world.kernels[1].held(outbound_id(1)).is_none());
+    assert!(world.kernels[1].held(outbound_id(2)).is_some());
+    // The same SPI with other keys is another SA: its numbers begin anew, on both.
+    traffic_on(&mut world, 2);
+    let mut other = prepared(inbound(2));
+    other.keys = ha_ipsec::record::SaKeys::new(&[9; 20], &[]);
+    world.kernels[0].delete(inbound_id(2));
+    world.kernels[0].install(other.clone());
+    world.run_for(1200);
+    let held = world.kernels[1].held(inbound_id(2)).unwrap();
+    assert_eq!(held.record.keys, other.keys);
+    assert!(held.replay.inbound < 10, "{}", held.replay.inbound);
+}
+
+fn traffic_on(world: &mut World, sa: u32) {
+    for number in 1..500 {
+        world.receive(0, sa, number);
+    }
+    world.run_for(50);
+}
+
+#[test]
+fn lost_events_are_made_up_for() {
+    let mut world = world(Mode::Full);
+    for number in 2..200 {
+        world.install(&[0], number);
+    }
+    world.run_for(1500);
+    assert_eq!(world.kernels[1].len(), 2 * 199);
+    assert!(world.mirror(0).stats().lost > 0);
+}
+
+#[test]
+fn a_kernel_that_is_broken_is_tried_again() {
+    let mut world = world(Mode::Full);
+    world.kernels[1].break_down(true);
+    world.install(&[0], 2);
+    world.run_for(50);
+    let clocks = ha_ipsec::linux::mirror::Clocks {
+        now: world.pair.now + core::time::Duration::from_secs(2),
+        unix_s: 1,
+    };
+    let error = world.mirrors[1].as_mut().unwrap().poll(clocks).unwrap_err();
+    assert!(error.to_string().contains("broken by the test"), "{error}");
+    world.kernels[1].break_down(false);
+    world.run_for(4000);
+    assert_eq!(world.kernels[1].len(), 4);
+}
+
+#[test]
+fn a_demoted_unit_clears_its_kernel_in_full_mode_alone() {
+    for (mode, removed) in [(Mode::Counters, 0), (Mode::Full, 2)] {
+        let mut world = world(mode);
+        // Isolated, the other one takes over; then this one finds out.
+        world.pair.cut();
+        world.run_until("two actives", |world| {
+            world.is_active(0) && world.is_active(1)
+        });
+        world.pair.connect();
+        world.run_until("one active", |world| {
+            world.is_active(0) != world.is_active(1)
+        });
+        let demoted = usize::from(world.is_active(0));
+        assert_eq!(world.mirror(demoted).stats().removed, removed, "{mode:?}");
+        assert!(world.kernels[demoted].len() <= 2);
+    }
+}
+
+#[test]
+fn under_resume_nothing_is_lost() {
+    let mut settings = config(Mode::Full);
+    settings.policy = InboundPolicy::Resume;
+    let mut world = World::new(settings);
+    world.install(&[0], 1);
+    world.run_for(100);
+    let peer = traffic(&mut world, 0, 300, 1);
+    // The last event and the last batch.
+    world.run_for(1500);
+    world.crash(0);
+    world.run_until("takeover", |world| world.is_active(1));
+    assert!(world.receive(1, 1, peer));
+}
+
+#[test]
+fn busy_sas_are_told_about_less_often() {
+    let mut world = world(Mode::Counters);
+    assert!(world.kernels[0].threshold(outbound_id(1)) <= 2);
+    traffic(&mut world, 0, 500, 1);
+    let threshold = world.kernels[0].threshold(outbound_id(1));
+    // 3000 packets per second, 20 ms.
+    assert!((30..=120).contains(&threshold), "{threshold}");
+}
+
+#[test]
+fn beyond_the_budget_the_ike_daemon_is_asked_to_rekey() {
+    let mut settings = config(Mode::Counters);
+    settings.budget = 1000;
+    let mut world = World::new(settings);
+    world.install(&[0, 1], 1);
+    world.run_for(100);
+    world.crash(1);
+    world.run_for(2000);
+    for _ in 0..100 {
+        world.send(0, 1, 40);
+        world.step();
+    }
+    world.run_for(100);
+    assert!(world.kernels[0].soft_expired().contains(&outbound_id(1)));
+    assert!(world.mirror(0).stats().beyond_budget > 0);
+}
