@@ -605,6 +605,75 @@ impl Pair {
     }
 }
 
+mod observed {
+    use super::*;
+
+    #[test]
+    fn what_an_outside_window_accepted_is_not_accepted_here() {
+        let window = fresh(InboundPolicy::Strict);
+        let odd = |number: u64| number % 2 == 1;
+        assert_eq!(window.observe(99, odd).above, 0, "no ceiling yet");
+        assert_eq!(window.top(), 99);
+        for number in 99 - 63..=99 {
+            assert_eq!(deliver(&window, number), number % 2 == 0, "{number}");
+        }
+    }
+
+    #[test]
+    fn what_lies_above_the_ceiling_is_counted_once() {
+        let window = fresh(InboundPolicy::Strict);
+        let _ = window.observe(10, |_| true);
+        raise(&window, 5);
+        assert_eq!(window.observe(15, |_| true).above, 0);
+        assert_eq!(window.observe(20, |number| number > 17).above, 3);
+        assert_eq!(window.observe(20, |_| true).above, 2, "16 and 17, late");
+        assert_eq!(window.observe(20, |_| true).above, 0);
+    }
+
+    #[test]
+    fn a_window_that_was_set_back_is_told_so() {
+        let window = fresh(InboundPolicy::Strict);
+        let _ = window.observe(1000, |_| true);
+        assert_eq!(window.observe(3, |_| true).behind, 997);
+        assert_eq!(window.top(), 1000);
+    }
+
+    #[test]
+    fn attention_is_asked_for_once_per_image() {
+        let window = fresh(InboundPolicy::Strict);
+        raise(&window, 10);
+        assert!(!window.observe(3, |_| true).attention);
+        assert!(window.observe(8, |_| true).attention);
+        assert!(!window.observe(9, |_| true).attention);
+    }
+
+    #[test]
+    fn who_takes_over_sets_an_outside_window_to_all_it_received() {
+        let strict = InboundWindow::resume(
+            Esn,
+            size(64),
+            InboundPolicy::Strict,
+            &WindowImage::strict(700),
+        );
+        assert_eq!(strict.current(), WindowImage::strict(700));
+        // What lies below the floor is nobody's any more.
+        let _ = strict.observe(702, |_| true);
+        assert_eq!(strict.top(), 702);
+        let window = fresh(InboundPolicy::Resume);
+        let _ = window.observe(100, |number| number != 97);
+        let image = window.current();
+        assert_eq!(image.unseen().collect::<Vec<_>>(), [97..=97]);
+    }
+
+    #[test]
+    fn a_closed_window_records_nothing() {
+        let window = fresh(InboundPolicy::Strict);
+        window.close();
+        let _ = window.observe(50, |_| true);
+        assert_eq!(window.top(), 0);
+    }
+}
+
 proptest! {
     #[test]
     fn a_window_is_a_set(

@@ -62,7 +62,7 @@ impl Applier {
     }
 
     /// In full mode, removes SAs and policies of a former life.
-    pub(super) fn clear(&mut self, parts: Parts<'_>) -> Result<(), MirrorError> {
+    pub(super) fn clear(&self, parts: Parts<'_>) -> Result<(), MirrorError> {
         let Parts { kernel, stats, .. } = parts;
         if self.config.mode != Mode::Full {
             return Ok(());

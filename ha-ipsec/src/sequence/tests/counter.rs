@@ -397,3 +397,75 @@ fn send(counter: &OutboundCounter, gate: &Gate, at: u32, wanted: usize) -> Vec<u
     }
     sent
 }
+
+mod observed {
+    use super::*;
+
+    #[test]
+    fn an_outside_path_moves_the_counter_forward_alone() {
+        let counter = OutboundCounter::fresh(Bits32, 100);
+        assert_eq!(counter.observe(500).behind, 0);
+        assert_eq!((counter.resume_after(), counter.handed_out()), (500, 500));
+        let outside = counter.observe(420);
+        assert_eq!((outside.behind, outside.beyond), (80, 0));
+        assert_eq!(counter.resume_after(), 500);
+    }
+
+    #[test]
+    fn what_leaves_covers_what_was_observed() {
+        let counter = OutboundCounter::fresh(Bits32, 100);
+        let _ = counter.observe(500);
+        assert_eq!(counter.propose(10).reserved, 510);
+    }
+
+    #[test]
+    fn attention_is_asked_for_at_the_low_water() {
+        let counter = OutboundCounter::fresh(Bits32, 100);
+        counter.propose(100);
+        assert!(!counter.observe(40).attention);
+        assert!(counter.observe(60).attention);
+        assert!(!counter.observe(70).attention, "said once");
+    }
+
+    #[test]
+    fn an_overrun_is_measured_against_what_was_acknowledged() {
+        let counter = OutboundCounter::fresh(Bits32, 100);
+        counter.propose(10);
+        assert_eq!(counter.observe(10).beyond, 0);
+        counter.propose(50);
+        assert_eq!(counter.observe(35).beyond, 25, "60 is not acknowledged");
+        counter.acknowledge(60);
+        assert_eq!(counter.observe(61).beyond, 1);
+        assert_eq!(
+            counter.observe(60 + 75).beyond,
+            75,
+            "beyond the reservation, not stopped"
+        );
+        assert_eq!(counter.rekey_due(), Some(RekeyReason::BudgetLow));
+    }
+
+    #[test]
+    fn it_goes_on_where_no_other_unit_was() {
+        let counter = OutboundCounter::resume(Bits32, 100, 1000, 900);
+        assert_eq!(counter.resume_after(), 1100);
+        counter.propose(10);
+        counter.contest();
+        // The other one may have begun at 1110 + 100, with a budget of its own.
+        assert_eq!(counter.resume_after(), 1110 + 200);
+        let gate = open();
+        counter.propose(10);
+        counter.acknowledge(counter.proposal().reserved);
+        assert_eq!(counter.next(&gate).unwrap().number, 1311);
+    }
+
+    #[test]
+    fn the_end_of_the_space_and_a_closed_counter_stay() {
+        let counter = OutboundCounter::fresh(Bits32, 100);
+        let _ = counter.observe(u64::MAX);
+        assert_eq!(counter.resume_after(), LAST32);
+        assert_eq!(counter.next(&open()), Err(Refused::SpaceExhausted));
+        counter.close();
+        let _ = counter.observe(5);
+        assert_eq!(counter.next(&open()), Err(Refused::Closed));
+    }
+}
