@@ -11,11 +11,12 @@
 //!
 //! # What this crate does not do
 //! It does not know what the messages mean, does not retransmit across links (the core resumes its
-//! stream instead), and does not move addresses or routes.
+//! stream instead), and does not move routes.
 //!
 //! # Features
 //! - `tcp` (default): TCP with TLS 1.3.
 //! - `quic` (default): QUIC.
+//! - `vip`: virtual addresses that follow the role (Linux).
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "tls")]
@@ -41,6 +42,8 @@ mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+#[cfg(all(feature = "vip", target_os = "linux"))]
+pub mod vip;
 
 #[cfg(feature = "tls")]
 pub use accept::TransportStats;

@@ -307,7 +307,7 @@ impl<K: Kernel> Mirror<K> {
     /// # Errors
     /// When the kernel cannot be asked. The role is given up nevertheless; call it again then.
     pub fn become_standby(&mut self) -> Result<(), MirrorError> {
-        let mut applier = Applier::new(Arc::clone(&self.config));
+        let applier = Applier::new(Arc::clone(&self.config));
         let cleared = applier.clear(self.parts());
         self.role = Role::Standby(applier);
         cleared

@@ -1,0 +1,14 @@
+//! The TOML file: what can be said in it, and what it means.
+//!
+//! - [`file`](mod@file): the text as it stands, with the defaults
+//! - [`settings`]: what was checked
+
+mod error;
+mod file;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use error::ConfigError;
+pub(crate) use file::{LogLevel, Mode, Transport};
+pub(crate) use settings::{LinkSettings, Settings};
