@@ -2,7 +2,7 @@
 //!
 //! [`import`] makes a record of an SA that a dump or an event showed, [`export`] makes an SA to be
 //! installed (NEWSA, UPDSA) of a record. [`SaHandle`] names an SA of the kernel for everything else:
-//! to read it, delete it, and set its numbers.
+//! to read it, delete it, and set its numbers. [`copy`] goes without a record, on one kernel.
 //!
 //! # What a record cannot hold
 //! Policies: they are what they are, and a mirror carries them as messages. Of an SA: a limit since
@@ -28,7 +28,7 @@ use core::net::IpAddr;
 
 pub use error::{ConvertError, LeftOut};
 pub use export::{Export, export};
-pub use handle::SaHandle;
+pub use handle::{SaHandle, copy};
 pub use import::{Imported, import};
 
 /// What only this machine knows.

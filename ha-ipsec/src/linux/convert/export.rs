@@ -112,10 +112,10 @@ fn info(record: &IpsecSa, form: ReplayForm, options: &Export) -> Result<SaInfo, 
 }
 
 fn selector(record: &IpsecSa, options: &Export) -> Result<Selector, ConvertError> {
-    if options.selector || record.mode == Mode::Transport {
-        if let ([local], [remote]) = (record.local.as_slice(), record.remote.as_slice()) {
-            return selectors::export(local, remote, record.direction);
-        }
+    if (options.selector || record.mode == Mode::Transport)
+        && let ([local], [remote]) = (record.local.as_slice(), record.remote.as_slice())
+    {
+        return selectors::export(local, remote, record.direction);
     }
     // The kernel puts the family of the SA in its place.
     Ok(Selector::default())

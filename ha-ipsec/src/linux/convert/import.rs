@@ -213,12 +213,14 @@ fn set_attributes<M: Machine + ?Sized>(
 
 fn rare_attributes(sa: &Sa) -> Result<LinuxAttributes, ConvertError> {
     let attributes = &sa.attributes;
-    let mut linux = LinuxAttributes::default();
-    linux.output_mark = attributes.set_mark().map(|value| Mark {
-        value: *value,
-        mask: attributes.set_mark_mask().copied().unwrap_or(u32::MAX),
-    });
-    linux.tfc_padding = attributes.tfc_pad().copied().unwrap_or(0);
+    let mut linux = LinuxAttributes {
+        output_mark: attributes.set_mark().map(|value| Mark {
+            value: *value,
+            mask: attributes.set_mark_mask().copied().unwrap_or(u32::MAX),
+        }),
+        tfc_padding: attributes.tfc_pad().copied().unwrap_or(0),
+        ..LinuxAttributes::default()
+    };
     if let Some(care_of) = attributes.care_of() {
         linux.care_of = Some(address(*care_of, sa.info.family)?);
     }
