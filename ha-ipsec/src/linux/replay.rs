@@ -159,7 +159,7 @@ impl ReplayState {
         self.outbound >= other.outbound
             && self.inbound >= other.inbound
             && (0..reach).all(|back| !other.bit(back) || self.is_seen(other.inbound - back))
-            && self.lowest() >= other.lowest()
+            && (self.lowest()..other.lowest()).all(|number| self.is_seen(number))
     }
 
     /// The least state that is ahead of both, with the smaller window.
@@ -295,3 +295,6 @@ const fn place(top: u32, back: u32, window: u32) -> u32 {
 const fn low(number: u64) -> u32 {
     number as u32
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

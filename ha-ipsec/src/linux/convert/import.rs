@@ -48,12 +48,13 @@ pub fn import<M: Machine + ?Sized>(
     let source = address(sa.info.saddr, sa.info.family)?;
     let direction = direction(sa, &id, source, machine)?;
     let mut record = IpsecSa::new(id, direction, source, mode_of(sa.info.mode)?);
+    // First of all: larval SAs have no selector that means anything.
+    set_algorithms(&mut record, sa)?;
     record.reqid = sa.info.reqid;
     record.created_unix_s = sa.info.curlft.add_time;
     record.lifetime = lifetime(&sa.info.lft, &mut left_out);
     (record.window, record.esn) = window(sa, direction, &mut left_out);
     let own_selector = set_selectors(&mut record, sa, policies, &mut left_out)?;
-    set_algorithms(&mut record, sa)?;
     set_attributes(&mut record, sa, machine)?;
     left_out.extend(sa.attributes.iter().filter_map(without_field));
     record.check()?;

@@ -417,9 +417,7 @@ fn encode_body<T: Wire>(
     let bytes = out.reserve(align(T::BYTES));
     let begin = bytes.len();
     fixed.write(bytes);
-    if !attributes.is_empty() {
-        super::wire::pad(bytes, begin);
-    }
+    super::wire::pad(bytes, begin);
     attributes.encode(kind, out)
 }
 
