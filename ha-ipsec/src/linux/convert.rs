@@ -12,8 +12,10 @@
 //!
 //! # Selectors
 //! An SA of the kernel has one selector, or any. `import` takes that one, or else those of the
-//! policies that it is given, for `show`. `export` sets the selector if the record has exactly one
-//! pair of them and [`Export::selector`] asks for it: with a set of policies the SA must have any.
+//! policies that it is given, for `show`. A mirror gives it no policies, and sets
+//! [`Export::selector`] on the other unit: then the record has selectors exactly if the SA has its own,
+//! and the copy has the same. Selectors that come from policies must not become an SA's own, since it
+//! may serve others later.
 
 mod algorithms;
 mod error;
