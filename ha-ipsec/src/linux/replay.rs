@@ -184,7 +184,9 @@ impl ReplayState {
 
     /// The lowest number that is not refused for its age.
     fn lowest(&self) -> u64 {
-        self.inbound.saturating_sub(self.window.into()) + 1
+        self.inbound
+            .saturating_sub(self.window.into())
+            .saturating_add(1)
     }
 
     fn bit(&self, back: u64) -> bool {

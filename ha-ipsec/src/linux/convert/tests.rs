@@ -483,8 +483,10 @@ fn handles_name_sas_by_their_mark() {
     let handle = SaHandle::of(&shown);
     assert_eq!(handle.mark, Some(Mark { v: 5, m: 0xff }));
     let was = imported(&shown);
-    let mut options = Export::default();
-    options.replay = Some(was.replay.clone());
+    let options = Export {
+        replay: Some(was.replay.clone()),
+        ..Export::default()
+    };
     assert_eq!(SaHandle::of_record(&was.sa, &options), handle);
     let Message::DeleteSa(delete) = handle.delete() else {
         panic!("no DELSA")

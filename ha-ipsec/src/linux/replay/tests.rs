@@ -296,3 +296,20 @@ fn windows_beyond_their_bitmap_are_cut() {
         assert!(state.window as usize <= 32 * words);
     }
 }
+
+/// A fuzzer found the sum that overflowed.
+#[test]
+fn the_last_number_is_a_number() {
+    let last = ReplayState {
+        outbound: u64::MAX,
+        inbound: u64::MAX,
+        seen: vec![1],
+        window: 0,
+    };
+    assert!(last.is_ahead_of(&last) && last.is_ahead_of(&ReplayState::default()));
+    assert_eq!(last.merge(&last).inbound, u64::MAX);
+    let form = ReplayForm::for_window(64, true);
+    let again = attributes(last.attribute(form).unwrap());
+    let again = ReplayState::from_attributes(&again, form).unwrap();
+    assert!(again.is_ahead_of(&last) && again.is_seen(u64::MAX));
+}
