@@ -28,6 +28,8 @@ fn main() -> std::io::Result<()> {
     write("envelope", envelopes.collect())?;
     write("frame", frame::seeds())?;
     write("message", ha_fuzz::message::seeds())?;
+    #[cfg(all(feature = "linux", target_os = "linux"))]
+    write("netlink", ipsec::netlink::seeds())?;
     write("operations", ha_fuzz::operations::seeds())?;
     write("reservation", ipsec::reservation::seeds())?;
     write("rfc6311", ipsec::rfc6311::seeds())?;

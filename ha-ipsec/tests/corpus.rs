@@ -25,6 +25,26 @@ fn replay(target: &str, run: fn(&[u8])) {
     }
 }
 
+#[cfg(all(feature = "linux", target_os = "linux"))]
+#[test]
+fn netlink() {
+    replay("netlink", fuzz::netlink::run);
+}
+
+/// Captured messages decode, and most of their SAs have records.
+#[cfg(all(feature = "linux", target_os = "linux"))]
+#[test]
+fn captured_messages_are_understood() {
+    let mut records = 0;
+    for (name, bytes) in fuzz::netlink::seeds() {
+        let course = fuzz::netlink::course(&bytes);
+        println!("{name}: {course:?}");
+        assert!(course.messages > 0 && course.damaged == 0);
+        records += course.records;
+    }
+    assert!(records > 20);
+}
+
 #[test]
 fn reservation() {
     replay("reservation", fuzz::reservation::run);

@@ -4,6 +4,8 @@
 #[allow(dead_code, reason = "shared with the targets of ha-core")]
 #[path = "../input.rs"]
 mod input;
+#[cfg(all(feature = "linux", target_os = "linux"))]
+pub mod netlink;
 pub mod reservation;
 pub mod rfc6311;
 pub mod sa_record;

@@ -2,7 +2,7 @@
 //!
 //! [`import`] makes a record of an SA that a dump or an event showed, [`export`] makes an SA to be
 //! installed (NEWSA, UPDSA) of a record. [`SaHandle`] names an SA of the kernel for everything else:
-//! to read it, delete it, and set its numbers.
+//! to read it, delete it, and set its numbers. [`copy`] goes without a record, on one kernel.
 //!
 //! # What a record cannot hold
 //! Policies: they are what they are, and a mirror carries them as messages. Of an SA: a limit since
@@ -12,8 +12,10 @@
 //!
 //! # Selectors
 //! An SA of the kernel has one selector, or any. `import` takes that one, or else those of the
-//! policies that it is given, for `show`. `export` sets the selector if the record has exactly one
-//! pair of them and [`Export::selector`] asks for it: with a set of policies the SA must have any.
+//! policies that it is given, for `show`. A mirror gives it no policies, and sets
+//! [`Export::selector`] on the other unit: then the record has selectors exactly if the SA has its own,
+//! and the copy has the same. Selectors that come from policies must not become an SA's own, since it
+//! may serve others later.
 
 mod algorithms;
 mod error;
@@ -28,7 +30,7 @@ use core::net::IpAddr;
 
 pub use error::{ConvertError, LeftOut};
 pub use export::{Export, export};
-pub use handle::SaHandle;
+pub use handle::{SaHandle, copy};
 pub use import::{Imported, import};
 
 /// What only this machine knows.

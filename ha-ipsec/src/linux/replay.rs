@@ -159,7 +159,7 @@ impl ReplayState {
         self.outbound >= other.outbound
             && self.inbound >= other.inbound
             && (0..reach).all(|back| !other.bit(back) || self.is_seen(other.inbound - back))
-            && self.lowest() >= other.lowest()
+            && (self.lowest()..other.lowest()).all(|number| self.is_seen(number))
     }
 
     /// The least state that is ahead of both, with the smaller window.
@@ -184,7 +184,9 @@ impl ReplayState {
 
     /// The lowest number that is not refused for its age.
     fn lowest(&self) -> u64 {
-        self.inbound.saturating_sub(self.window.into()) + 1
+        self.inbound
+            .saturating_sub(self.window.into())
+            .saturating_add(1)
     }
 
     fn bit(&self, back: u64) -> bool {
@@ -295,3 +297,6 @@ const fn place(top: u32, back: u32, window: u32) -> u32 {
 const fn low(number: u64) -> u32 {
     number as u32
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -15,7 +15,8 @@ use crate::secret::Secret;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Export {
-    /// Its numbers and window; at their beginning without. The outbound number is the *last* one sent.
+    /// Its numbers and window; at their beginning, with the record's window, without. The outbound
+    /// number is the *last* one sent.
     pub replay: Option<ReplayState>,
     /// What was used of its lifetime, and when it was added. Without, its life begins now.
     pub usage: Option<LifetimeCurrent>,
@@ -72,11 +73,16 @@ fn refuse_what_is_not_there(flags: SaFlags) -> Result<(), ConvertError> {
 
 /// The form that the SA of a record has.
 pub(super) fn form(record: &IpsecSa, options: &Export) -> ReplayForm {
-    // verify_newsa_info of newer kernels: "Replay window should be zero for output SA".
-    let outbound = options.direction && record.direction == Direction::Outbound;
-    let window = match outbound || record.compression.is_some() {
-        true => 0,
-        false => record.window.packets(),
+    let outbound = record.direction == Direction::Outbound;
+    let own = options.replay.as_ref().map(|state| state.window);
+    let window = match own {
+        // verify_newsa_info of newer kernels: "Replay window should be zero for output SA".
+        _ if outbound && options.direction => 0,
+        // xfrm_init_replay: "ESN replay window must be > 0".
+        None | Some(0) if record.esn => record.window.packets(),
+        None if outbound || record.compression.is_some() => 0,
+        None => record.window.packets(),
+        Some(window) => window,
     };
     ReplayForm::for_window(window, record.esn)
 }
@@ -104,18 +110,22 @@ fn info(record: &IpsecSa, form: ReplayForm, options: &Export) -> Result<SaInfo, 
             Mode::Tunnel => mode::TUNNEL,
             Mode::Transport => mode::TRANSPORT,
         },
-        // At most 32; of wider ones this says nothing.
-        replay_window: u8::try_from(form.window()).unwrap_or(32).min(32),
+        // "ESN not compatible with legacy replay_window": the other form says its window itself.
+        replay_window: match form {
+            // At most 32.
+            ReplayForm::Legacy { window } => window as u8,
+            ReplayForm::Esn { .. } => 0,
+        },
         flags,
         ..SaInfo::default()
     })
 }
 
 fn selector(record: &IpsecSa, options: &Export) -> Result<Selector, ConvertError> {
-    if options.selector || record.mode == Mode::Transport {
-        if let ([local], [remote]) = (record.local.as_slice(), record.remote.as_slice()) {
-            return selectors::export(local, remote, record.direction);
-        }
+    if (options.selector || record.mode == Mode::Transport)
+        && let ([local], [remote]) = (record.local.as_slice(), record.remote.as_slice())
+    {
+        return selectors::export(local, remote, record.direction);
     }
     // The kernel puts the family of the SA in its place.
     Ok(Selector::default())

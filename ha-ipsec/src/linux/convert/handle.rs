@@ -4,7 +4,7 @@ use super::Export;
 use crate::linux::replay::{ReplayError, ReplayForm, ReplayState};
 use crate::linux::xfrm::{
     Address, AsyncEvent, AsyncEventId, Attribute, Family, LifetimeCurrent, Mark, Message, Sa, SaId,
-    SaRef, ae,
+    SaRef, ae, attr,
 };
 use crate::record::IpsecSa;
 
@@ -21,6 +21,20 @@ pub struct SaHandle {
     pub mark: Option<Mark>,
     /// The form of its numbers.
     pub form: ReplayForm,
+}
+
+/// A copy of an SA that the kernel showed, to be installed by NEWSA: as it is, with its numbers and
+/// its age. Only what the kernel shows but does not take is left out.
+pub fn copy(sa: &Sa) -> Sa {
+    let mut copy = sa.clone();
+    copy.attributes.remove(attr::LASTUSED);
+    if copy.attributes.auth_trunc().is_some() {
+        // The same again, without the truncation.
+        copy.attributes.remove(attr::ALG_AUTH);
+    }
+    copy.attributes
+        .set(Attribute::LifetimeCurrent(sa.info.curlft));
+    copy
 }
 
 impl SaHandle {

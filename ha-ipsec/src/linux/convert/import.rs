@@ -26,6 +26,9 @@ pub struct Imported {
     pub replay: ReplayState,
     /// What was used of its lifetime.
     pub usage: LifetimeCurrent,
+    /// Whether the selectors are the SA's own, and not those of policies or none: what
+    /// [`Export::selector`](super::Export::selector) has to be for the same SA.
+    pub own_selector: bool,
     /// What the record does not hold.
     pub left_out: Vec<LeftOut>,
 }
@@ -45,12 +48,13 @@ pub fn import<M: Machine + ?Sized>(
     let source = address(sa.info.saddr, sa.info.family)?;
     let direction = direction(sa, &id, source, machine)?;
     let mut record = IpsecSa::new(id, direction, source, mode_of(sa.info.mode)?);
+    // First of all: larval SAs have no selector that means anything.
+    set_algorithms(&mut record, sa)?;
     record.reqid = sa.info.reqid;
     record.created_unix_s = sa.info.curlft.add_time;
     record.lifetime = lifetime(&sa.info.lft, &mut left_out);
     (record.window, record.esn) = window(sa, direction, &mut left_out);
-    set_selectors(&mut record, sa, policies, &mut left_out)?;
-    set_algorithms(&mut record, sa)?;
+    let own_selector = set_selectors(&mut record, sa, policies, &mut left_out)?;
     set_attributes(&mut record, sa, machine)?;
     left_out.extend(sa.attributes.iter().filter_map(without_field));
     record.check()?;
@@ -58,6 +62,7 @@ pub fn import<M: Machine + ?Sized>(
         sa: record,
         replay: ReplayState::of(sa).unwrap_or_default(),
         usage: sa.info.curlft,
+        own_selector,
         left_out,
     })
 }
@@ -141,24 +146,23 @@ fn window(sa: &Sa, direction: Direction, left_out: &mut Vec<LeftOut>) -> (Window
     (WindowSize::new(size).unwrap_or(WindowSize::MIN), extended)
 }
 
+/// Whether they are the SA's own.
 fn set_selectors(
     record: &mut IpsecSa,
     sa: &Sa,
     policies: &[Policy],
     left_out: &mut Vec<LeftOut>,
-) -> Result<(), ConvertError> {
-    let direction = record.direction;
-    match selectors::of_sa(sa, left_out)? {
+) -> Result<bool, ConvertError> {
+    let own = selectors::of_sa(sa, left_out)?;
+    let is_own = own.is_some();
+    (record.local, record.remote) = match own {
         Some(pair) => {
-            let (local, remote) = pair.by_side(direction);
-            (record.local, record.remote) = (vec![local], vec![remote]);
+            let (local, remote) = pair.by_side(record.direction);
+            (vec![local], vec![remote])
         }
-        None => {
-            let found = selectors::of_policies(sa, direction, policies)?;
-            (record.local, record.remote) = found;
-        }
-    }
-    Ok(())
+        None => selectors::of_policies(sa, record.direction, policies)?,
+    };
+    Ok(is_own)
 }
 
 fn set_algorithms(record: &mut IpsecSa, sa: &Sa) -> Result<(), ConvertError> {
@@ -213,12 +217,14 @@ fn set_attributes<M: Machine + ?Sized>(
 
 fn rare_attributes(sa: &Sa) -> Result<LinuxAttributes, ConvertError> {
     let attributes = &sa.attributes;
-    let mut linux = LinuxAttributes::default();
-    linux.output_mark = attributes.set_mark().map(|value| Mark {
-        value: *value,
-        mask: attributes.set_mark_mask().copied().unwrap_or(u32::MAX),
-    });
-    linux.tfc_padding = attributes.tfc_pad().copied().unwrap_or(0);
+    let mut linux = LinuxAttributes {
+        output_mark: attributes.set_mark().map(|value| Mark {
+            value: *value,
+            mask: attributes.set_mark_mask().copied().unwrap_or(u32::MAX),
+        }),
+        tfc_padding: attributes.tfc_pad().copied().unwrap_or(0),
+        ..LinuxAttributes::default()
+    };
     if let Some(care_of) = attributes.care_of() {
         linux.care_of = Some(address(*care_of, sa.info.family)?);
     }

@@ -4,7 +4,9 @@ use core::net::IpAddr;
 use core::ops::RangeInclusive;
 
 use super::{ConvertError, LeftOut};
-use crate::linux::xfrm::{Address, Family, Policy, Sa, Selector as Kernel, Template, dir};
+use crate::linux::xfrm::{
+    Address, Family, Policy, Sa, SaInfo, Selector as Kernel, Template, dir, state_flag,
+};
 use crate::record::{Direction, MAX_SELECTORS, Selector};
 
 /// What the source and what the destination may be.
@@ -32,16 +34,21 @@ pub(super) fn of_sa(sa: &Sa, left_out: &mut Vec<LeftOut>) -> Result<Option<Pair>
     if selector.user != 0 {
         left_out.push(LeftOut::SelectorUser);
     }
-    match is_any(selector, sa.info.family) {
+    match is_any(&sa.info) {
         true => Ok(None),
         false => import(selector).map(Some),
     }
 }
 
-fn is_any(selector: &Kernel, family: Family) -> bool {
-    let own = [Family::UNSPEC, family].contains(&selector.family);
+/// With XFRM_STATE_AF_UNSPEC a selector of a family is a selector for that family alone.
+fn is_any(info: &SaInfo) -> bool {
+    let selector = &info.sel;
+    let same = info.flags & state_flag::AF_UNSPEC == 0 && selector.family == info.family;
     let all = selector.prefixlen_d == 0 && selector.prefixlen_s == 0 && selector.proto == 0;
-    own && all && selector.dport_mask == 0 && selector.sport_mask == 0
+    (same || selector.family == Family::UNSPEC)
+        && all
+        && selector.dport_mask == 0
+        && selector.sport_mask == 0
 }
 
 /// Those of the policies that an SA serves, this gateway's side and the peer's, each once.

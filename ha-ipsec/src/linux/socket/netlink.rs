@@ -14,6 +14,8 @@ use crate::linux::xfrm::Buffer;
 pub(super) struct Netlink {
     socket: Socket,
     received: Buffer,
+    /// How many bytes of it the last datagram filled.
+    filled: usize,
 }
 
 impl Netlink {
@@ -29,6 +31,7 @@ impl Netlink {
         Ok(Self {
             socket,
             received: Buffer::zeroed(DATAGRAM_BYTES),
+            filled: 0,
         })
     }
 
@@ -69,6 +72,7 @@ impl Netlink {
                 Ok((_, sender)) if sender.port_number() != 0 => {}
                 Ok((length, _)) => {
                     let room = self.received.len();
+                    self.filled = length.min(room);
                     let datagram = self.received.as_bytes().get(..length);
                     return datagram
                         .map(Some)
@@ -83,7 +87,9 @@ impl Netlink {
 
     /// Overwrites what was received.
     pub(super) fn forget(&mut self) {
-        zeroize::Zeroize::zeroize(self.received.as_mut_bytes());
+        if let Some(filled) = self.received.as_mut_bytes().get_mut(..self.filled) {
+            zeroize::Zeroize::zeroize(filled);
+        }
     }
 
     /// Waits until something is there.

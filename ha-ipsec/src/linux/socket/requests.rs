@@ -86,11 +86,11 @@ impl XfrmSocket {
         let kind = request.kind();
         self.send(request, 0)?;
         loop {
-            for packet in self.receive()? {
-                match packet.message {
-                    Message::Error(error) => return Err(KernelError::new(kind, &error).into()),
-                    message => return Ok(message),
-                }
+            match self.receive()?.into_iter().next().map(|it| it.message) {
+                Some(Message::Error(error)) => return Err(KernelError::new(kind, &error).into()),
+                Some(message) => return Ok(message),
+                // A late answer to an earlier request.
+                None => {}
             }
         }
     }

@@ -240,7 +240,7 @@ impl Attributes {
             let kind = attribute.kind();
             let part = Part::Attribute { kind, message };
             put_tlv(out, part, kind, attribute.value_len(), |out| {
-                attribute.encode_value(out)
+                attribute.encode_value(out);
             })?;
         }
         Ok(())

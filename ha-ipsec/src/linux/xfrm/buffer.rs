@@ -5,6 +5,8 @@ use core::fmt;
 use zeroize::Zeroize as _;
 
 /// A buffer for messages. What it held is overwritten when it is cleared, grows or is dropped.
+///
+/// Only bytes that were written are overwritten, not the room behind them, where nothing is.
 #[derive(Default)]
 pub struct Buffer(Vec<u8>);
 
@@ -41,7 +43,7 @@ impl Buffer {
 
     /// Overwrites what it held and keeps the room.
     pub fn clear(&mut self) {
-        self.0.zeroize();
+        self.truncate(0);
     }
 
     /// Overwrites what lies behind `len` and forgets it.
@@ -58,7 +60,7 @@ impl Buffer {
         if self.0.capacity() < needed {
             let mut larger = Vec::with_capacity(needed.next_power_of_two());
             larger.extend_from_slice(&self.0);
-            self.0.zeroize();
+            self.truncate(0);
             self.0 = larger;
         }
         &mut self.0
@@ -67,7 +69,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.truncate(0);
     }
 }
 

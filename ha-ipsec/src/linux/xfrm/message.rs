@@ -1,6 +1,6 @@
 //! Messages (XFRM_MSG_*).
 
-use super::attribute::{Attributes, Tlvs, put_tlv};
+use super::attribute::{Attribute, Attributes, Tlvs, put_tlv};
 use super::buffer::Buffer;
 use super::error::{DecodeError, EncodeError, Part};
 use super::header::{Header, flag};
@@ -228,7 +228,7 @@ impl SadInfo {
             let (kind, value) = figure.encode();
             let part = Part::Attribute { kind, message };
             put_tlv(out, part, kind, value.len(), |out| {
-                out.extend_from_slice(&value)
+                out.extend_from_slice(&value);
             })?;
         }
         Ok(())
@@ -262,6 +262,14 @@ impl SadFigure {
             }
         };
         (kind, value)
+    }
+}
+
+impl Message {
+    /// A dump of the SAs of ESP, AH and IPComp; without the filter the kernel shows its own IP-in-IP
+    /// tunnels below IPComp too.
+    pub fn dump_ipsec() -> Self {
+        Self::DumpSa(Attributes::from_iter([Attribute::Proto(IPSEC_PROTO_ANY)]))
     }
 }
 
@@ -409,8 +417,9 @@ fn encode_body<T: Wire>(
     let bytes = out.reserve(align(T::BYTES));
     let begin = bytes.len();
     fixed.write(bytes);
-    if !attributes.is_empty() {
-        super::wire::pad(bytes, begin);
-    }
+    super::wire::pad(bytes, begin);
     attributes.encode(kind, out)
 }
+
+/// ESP, AH and IPComp.
+const IPSEC_PROTO_ANY: u8 = 255;

@@ -78,7 +78,7 @@ impl NlError {
 
 /// What the kernel says beside an error or acknowledgement (NLMSGERR_ATTR_*).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct ExtendedAck(Vec<(u16, Secret)>);
+pub struct ExtendedAck(pub(super) Vec<(u16, Secret)>);
 
 impl ExtendedAck {
     /// The kernel's text, if there is one (NLMSGERR_ATTR_MSG).
