@@ -131,7 +131,7 @@ impl Daemon {
         let config = settings.mirror();
         let room = settings.file.mirror.receive_buffer_kib as usize * 1024;
         let kernel = Netlink::open(config.filter.clone(), room)?;
-        let events = AsyncFd::register(kernel.events_fd().try_clone_to_owned()?)?;
+        let events = watched(kernel.events_fd().try_clone_to_owned()?)?;
         let mirror = Mirror::new(config, Sad::new(settings.sad())?, kernel)?;
         let node = start_node(&settings, &mirror)?;
         tokio::spawn(status::serve(listener, questions));
@@ -425,6 +425,15 @@ fn start_node(settings: &Settings, mirror: &Mirror<Netlink>) -> Result<BlockingN
         node = node.client(&client);
     }
     Ok(link::add(node, settings)?.start_thread()?)
+}
+
+#[allow(
+    deprecated,
+    reason = "unsound for types that do not own their descriptor; this one does, and the successor is \
+              unsafe to call"
+)]
+fn watched(events: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(events)
 }
 
 /// Waits for the view to be another one.
