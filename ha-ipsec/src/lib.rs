@@ -29,7 +29,8 @@
 //! second unit.
 //!
 //! # What this crate does not do
-//! It does not speak IKE, encrypt packets, choose policies or touch the kernel. It does not decide who
+//! It does not speak IKE, encrypt packets, choose policies or, without the feature `linux`, touch
+//! the kernel. It does not decide who
 //! is active: a scheme of `ha-core` does. It does not replicate packets: those under way when a unit
 //! dies are lost, as on any path. Idle timers begin anew at a takeover. After one, up to a MiB per SA
 //! may not be charged to a lifetime in bytes.

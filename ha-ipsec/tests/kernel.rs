@@ -132,6 +132,9 @@ fn sas_under_negotiation() {
         assert_eq!(deleted.id, handle.id);
         let gone = socket.get(handle.get()).unwrap_err();
         assert!(matches!(gone, SocketError::Kernel(error) if error.is_missing()));
+        let numbers = handle.set_numbers(&ReplayState::default(), None).unwrap();
+        let gone = socket.execute(numbers).unwrap_err();
+        assert!(matches!(gone, SocketError::Kernel(error) if error.is_missing()));
         socket.execute(Message::FlushSa(Flush::new(0))).unwrap();
         let flushed = events.next_event().unwrap();
         assert!(matches!(flushed, Some(Event::Message(Message::FlushSa(_)))));
@@ -273,6 +276,32 @@ fn lost_events_are_told() {
         socket.execute(Message::NewPolicy(policy(300))).unwrap();
         let event = events.next_event().unwrap();
         assert!(matches!(event, Some(Event::Message(Message::NewPolicy(_)))));
+    });
+}
+
+/// Any process with the capability may send to any netlink socket: only the kernel is believed.
+#[test]
+fn what_others_send_is_ignored() {
+    in_namespace("what_others_send_is_ignored", || {
+        use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_XFRM};
+
+        // The first socket of a process has its id for a port.
+        let mut events = match XfrmEvents::open(&[Group::Policy], 1 << 20) {
+            Err(SocketError::Unsupported) => return,
+            opened => opened.unwrap(),
+        };
+        let forged = include_bytes!("captured/event_new_policy");
+        let other = Socket::new(NETLINK_XFRM).unwrap();
+        let port = SocketAddr::new(std::process::id(), 0);
+        assert_eq!(other.send_to(forged, &port, 0).unwrap(), forged.len());
+        assert_eq!(events.next_event().unwrap(), None);
+        let mut socket = socket().unwrap();
+        socket.execute(Message::NewPolicy(policy(1))).unwrap();
+        let event = events.next_event().unwrap();
+        assert!(matches!(
+            event,
+            Some(Event::Message(Message::NewPolicy(it))) if it.attributes.if_id() == Some(&42)
+        ));
     });
 }
 

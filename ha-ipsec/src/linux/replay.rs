@@ -55,7 +55,7 @@ impl ReplayForm {
                 window: info.replay_window.min(32).into(),
             },
             |esn| Self::Esn {
-                window: esn.replay_window,
+                window: reach(esn),
                 words: esn.bmp.len(),
                 extended: info.flags & state_flag::ESN != 0,
             },
@@ -266,8 +266,7 @@ fn from_esn(esn: &ReplayEsn, extended: bool) -> ReplayState {
         true => u64::from(high) << 32 | u64::from(low),
         false => low.into(),
     };
-    // More than the bitmap has room for is never sent by the kernel.
-    let window = esn.replay_window.min(32 * esn.bmp.len() as u32);
+    let window = reach(esn);
     let mut state = ReplayState {
         outbound: number(esn.oseq_hi, esn.oseq),
         inbound: number(esn.seq_hi, esn.seq),
@@ -282,6 +281,11 @@ fn from_esn(esn: &ReplayEsn, extended: bool) -> ReplayState {
         }
     }
     state
+}
+
+/// The window. More than the bitmap has room for is never sent by the kernel.
+fn reach(esn: &ReplayEsn) -> u32 {
+    esn.replay_window.min(32 * esn.bmp.len() as u32)
 }
 
 /// The bit of the number that is `back` below `top`, as xfrm_replay_check_esn finds it: it counts

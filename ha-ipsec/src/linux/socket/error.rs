@@ -58,7 +58,7 @@ pub enum SocketError {
         allowed: usize,
     },
     /// An answer of a kind that does not belong to the request.
-    #[error("the kernel answered with {got}")]
+    #[error("the kernel answered with {got}, which does not belong to the request")]
     Unexpected {
         /// What came.
         got: Part,
@@ -146,5 +146,41 @@ impl KernelError {
         } else {
             ""
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let of = |errno: Errno| {
+            SocketError::from_io("listening to XFRM events", errno.into()).to_string()
+        };
+        assert!(of(Errno::PERM).starts_with("listening to XFRM events needs CAP_NET_ADMIN"));
+        assert!(of(Errno::PROTONOSUPPORT).ends_with("modprobe xfrm_user"));
+        assert!(of(Errno::NOBUFS).contains("read everything anew"));
+        assert!(
+            of(Errno::MSGSIZE).starts_with("listening to XFRM events failed: Message too long")
+        );
+        let refused = |errno: Errno| {
+            let error = NlError {
+                code: -errno.raw_os_error(),
+                ..NlError::default()
+            };
+            KernelError::new(crate::linux::xfrm::kind::NEWSA, &error)
+        };
+        assert_eq!(
+            refused(Errno::PERM).to_string(),
+            "the kernel refused XFRM_MSG_NEWSA: Operation not permitted (os error 1); it needs \
+             CAP_NET_ADMIN"
+        );
+        assert!(
+            refused(Errno::PROTONOSUPPORT)
+                .to_string()
+                .contains("modprobe esp4")
+        );
+        assert!(refused(Errno::EXIST).is_duplicate() && refused(Errno::SRCH).is_missing());
     }
 }

@@ -73,10 +73,11 @@ impl Netlink {
                 Ok((length, _)) => {
                     let room = self.received.len();
                     self.filled = length.min(room);
-                    let datagram = self.received.as_bytes().get(..length);
-                    return datagram
-                        .map(Some)
-                        .ok_or(SocketError::Truncated { length, room });
+                    if length > room {
+                        self.forget();
+                        return Err(SocketError::Truncated { length, room });
+                    }
+                    return Ok(self.received.as_bytes().get(..length));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),

@@ -4,7 +4,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::netlink::Netlink;
 use super::{KernelError, SocketError};
-use crate::linux::xfrm::{Buffer, Message, Packet, Packets, Part, flag};
+use crate::linux::xfrm::{
+    Buffer, ExtendedAck, Message, NlError, Packet, Packets, Part, flag, kind,
+};
 
 /// A socket for requests. Each call returns when the kernel answered, which it does at once.
 pub struct XfrmSocket {
@@ -87,7 +89,7 @@ impl XfrmSocket {
         self.send(request, 0)?;
         loop {
             match self.receive()?.into_iter().next().map(|it| it.message) {
-                Some(Message::Error(error)) => return Err(KernelError::new(kind, &error).into()),
+                Some(Message::Error(error)) => return Err(refusal(kind, &error)),
                 Some(message) => return Ok(message),
                 // A late answer to an earlier request.
                 None => {}
@@ -134,7 +136,7 @@ impl XfrmSocket {
             for packet in self.receive()? {
                 interrupted |= packet.flags & flag::DUMP_INTR != 0;
                 match packet.message {
-                    Message::Error(error) => return Err(KernelError::new(kind, &error).into()),
+                    Message::Error(error) => return Err(refusal(kind, &error)),
                     Message::Done(code, ack) => {
                         check_done(kind, code, ack)?;
                         if count > allowed {
@@ -242,11 +244,16 @@ impl XfrmSocket {
     }
 }
 
-fn check_done(
-    kind: u16,
-    code: i32,
-    ack: crate::linux::xfrm::ExtendedAck,
-) -> Result<(), SocketError> {
+/// Where an answer was expected.
+fn refusal(request: u16, error: &NlError) -> SocketError {
+    if error.is_ack() {
+        let got = Part::Message(kind::ERROR);
+        return SocketError::Unexpected { got };
+    }
+    KernelError::new(request, error).into()
+}
+
+fn check_done(kind: u16, code: i32, ack: ExtendedAck) -> Result<(), SocketError> {
     if code >= 0 {
         return Ok(());
     }

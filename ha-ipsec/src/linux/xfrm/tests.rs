@@ -275,6 +275,8 @@ fn debug_shows_no_key() {
     let packet = Packets::new(captured("get_sa")).next().unwrap().unwrap();
     packet.encode(&mut buffer).unwrap();
     assert_eq!(format!("{buffer:?}"), "Buffer(352 bytes)");
+    let packets = Packets::new(captured("get_sa"));
+    assert_eq!(format!("{packets:?}"), "Packets(352 bytes)");
     // Nor does a payload that is not understood.
     let value = Secret::new(&[0xa5; 8]);
     let other = Attribute::Other { kind: 99, value };
