@@ -57,13 +57,16 @@ class Flow:
         # Replays that were delivered: to the lan, and back to the site.
         self.doubled = lan["doubled"] + site["doubled"]
 
-    def outage(self, died):
-        """(seconds, whether it ended): the longest silence after the last answer before `died`."""
+    def outage(self, died, until=float("inf")):
+        """(seconds, whether it ended): the longest silence after the last answer before `died`,
+        looking no further than `until`."""
+        last = min(self.sent[-1], until)
         times = sorted(e for e in self.echoed if e is not None)
         before = [t for t in times if t < died]
-        marks = [before[-1] if before else died, *(t for t in times if t >= died), self.sent[-1]]
+        after = [t for t in times if died <= t < last]
+        marks = [before[-1] if before else died, *after, last]
         gap, end = max((late - early, late) for early, late in zip(marks, marks[1:]))
-        return gap, end != self.sent[-1]
+        return gap, end != last
 
     def answered_before(self, died):
         return sum(1 for e in self.echoed if e is not None and e < died)

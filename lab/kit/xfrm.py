@@ -46,6 +46,17 @@ def count(machine):
     return int(re.search(r"count (\d+)", text)[1])
 
 
+def fill(machine, local, many):
+    """Adds `many` outbound SAs of a local address, to as many peers, in one go."""
+    key = "0x" + bytes(range(20)).hex()
+    lines = "".join(
+        f"xfrm state add src {local} dst 198.18.{n >> 8}.{n & 255} proto esp spi {0x10000 + n} "
+        f"reqid 2 mode tunnel aead rfc4106(gcm(aes)) {key} 128 replay-window 32\n"
+        for n in range(many)
+    )
+    machine.run("ip", "-batch", "-", stdin=lines, timeout=60)
+
+
 class Suite:
     """Algorithms of an SA in iproute2's words. `esn` and `window` are part of it."""
 
