@@ -32,6 +32,12 @@ class Gateways:
         )
         self.mirrors[unit].start()
 
+    def start_units(self):
+        """One after the other, so that gw-a is the active one."""
+        self.start_unit(0)
+        self.settle()
+        self.start_unit(1)
+
     def settle(self):
         """Waits until gw-a has the virtual addresses, or gives them to it."""
         if self.settings:
@@ -94,9 +100,7 @@ class StrongswanHa(Gateways):
 
     def start(self):
         """gw-a is active, the tunnel is set up by the peer and known to both."""
-        for unit in (0, 1):
-            self.start_unit(unit)
-        self.settle()
+        self.start_units()
         start_peer(self.peer, self.pair.net, self.child)
         self.wait_responsible(0)
         self.peer.initiate()
@@ -134,9 +138,7 @@ class ManualSas(Gateways):
         self.suite, self.encap, self.mark = suite, encap, mark
 
     def start(self):
-        for unit in (0, 1):
-            self.start_unit(unit)
-        self.settle()
+        self.start_units()
         a = self.pair.net
         if self.encap:
             self.pair.peer.spawn("python3", natt.__file__)
@@ -146,6 +148,11 @@ class ManualSas(Gateways):
                     "0x1000", self.suite, self.encap, self.mark)
         self.wait_copies(1)
         self.in_sync()
+
+    def wait_copies(self, unit, sas=2, timeout=20):
+        super().wait_copies(unit, sas, timeout)
+        machine = self.pair.gateways[unit]
+        wait_for(lambda: xfrm.policies(machine) >= 3, f"policies in {machine.name}", timeout)
 
     def start_unit(self, unit):
         machine = self.pair.gateways[unit]
@@ -176,9 +183,7 @@ class StrongswanOnce(Gateways):
         self.peer = strongswan.Charon(pair.peer, lab.folder)
 
     def start(self):
-        for unit in (0, 1):
-            self.start_unit(unit)
-        self.settle()
+        self.start_units()
         start_gateway(self.charon, self.pair.net, self.child)
         start_peer(self.peer, self.pair.net, self.child)
         self.peer.initiate()

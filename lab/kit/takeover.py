@@ -50,7 +50,7 @@ def measure(lab, gateways, before, patience_s, name="takeover", event=None):
     capture = Capture("peer-outer", pcap)
     drops_before = xfrm.replay_drops(pair.peer)
     traffic = Traffic(pair, lab.folder, RATE, first=before, name=name)
-    wait_for(lambda: traffic.answered() >= before, f"first {before} answers", 90)
+    traffic.wait_first()
     attacker = Attacker(lab, pair, 1 - gateways.active, pcap)
     traffic.go()
     wait_for(lambda: traffic.answered() >= before + 20, "traffic at the rate")
@@ -60,6 +60,7 @@ def measure(lab, gateways, before, patience_s, name="takeover", event=None):
     flow, replayed = traffic.stop(), attacker.end()
     expect(capture.stop() == 0, "the capture lost packets: its verdict would mean nothing")
     wire = check.check(pcap, replay.octets(replay.SOURCE))
+    expect(wire["packets"] >= before, "the traffic went around the tunnel")
     lab.note(f"{name}: recovered {recovered}, wire {wire}")
     drops = xfrm.replay_drops(pair.peer) - drops_before
     return Outcome(flow, died, drops, replayed, wire)

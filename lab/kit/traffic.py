@@ -12,7 +12,7 @@ class Traffic:
     """A sender in the site and an echo in the lan. Logs go to `folder`."""
 
     def __init__(self, pair, folder, rate, first=0, name="flow"):
-        self.rate = rate
+        self.first = first
         self.sent_log = os.path.join(folder, f"{name}-site.json")
         self.echo_log = os.path.join(folder, f"{name}-lan.json")
         self.lan, self.site = pair.lan, pair.site
@@ -27,7 +27,15 @@ class Traffic:
 
     def go(self):
         """From now on the rate."""
+        self.wait_first()
         self.sender.send_signal(signal.SIGUSR1)
+
+    def wait_first(self):
+        """Waits until the first datagrams are answered. A few may be lost: not every one is."""
+        enough = self.first * 0.98
+        wait_for(lambda: self.answered() >= enough, f"first {self.first} answers", 90)
+        # The sender waits for the signal only once it is through with them.
+        wait_for(self._waiting, "end of the first answers", 10)
 
     def answered(self):
         """Echoes that the site's kernel has taken in so far."""
@@ -35,6 +43,10 @@ class Traffic:
         udp = next(int(l[1]) for l in lines if l[0] == "Udp:" and l[1].isdigit())
         lines = [line.split() for line in self.site.run("cat", "/proc/net/snmp6").splitlines()]
         return udp + next(int(l[1]) for l in lines if l[0] == "Udp6InDatagrams")
+
+    def _waiting(self):
+        with open(self.sent_log + ".err", encoding="utf-8") as file:
+            return "waiting" in file.read()
 
     def stop(self):
         """Ends the flow and returns what it saw."""

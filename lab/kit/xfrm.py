@@ -57,6 +57,11 @@ def fill(machine, local, many):
     machine.run("ip", "-batch", "-", stdin=lines, timeout=60)
 
 
+def policies(machine):
+    """The number of policies, sockets' own ones not included."""
+    return machine.run("ip", "xfrm", "policy").count("\tdir ")
+
+
 class Suite:
     """Algorithms of an SA in iproute2's words. `esn` and `window` are part of it."""
 
