@@ -16,7 +16,8 @@ from kit.scenario import load
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 PLACE = os.path.join(TARGET, "lab")
-BIN = os.environ.get("LAB_BIN", os.path.join(TARGET, "release"))
+# Where scripts/lab.sh puts the programs of the project.
+BIN = os.environ.get("LAB_BIN", os.path.join(PLACE, "bin"))
 
 
 def main():

@@ -3,6 +3,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
 
 usage() {
   cat <<'TEXT'
@@ -17,7 +18,7 @@ installed (Debian), or the script says what to install.
   --only SCENARIO    run this one; may be repeated
   --jobs N           guests at a time (2, or 1 on a machine with one processor)
   --keep             keep the captures of scenarios that passed
-  --no-build         take the programs in target/release as they are
+  --no-build         take the programs in target/lab/bin as they are
   --help             this text
 
 Logs, captures of failures and results.json are in target/lab.
@@ -77,14 +78,34 @@ prepare() {
 # Programs of the project that scenarios run. Those that the workspace does not have are left out,
 # and so are the scenarios that need them.
 build() {
-  command -v cargo >/dev/null || {
-    echo "== no cargo: only scenarios without programs of the project"
+  local bin=$target/lab/bin sctp
+  mkdir -p "$bin"
+  if ! command -v cargo >/dev/null; then
+    echo "== no cargo: the programs in $bin are taken as they are"
     return 0
-  }
-  cargo build --locked --release -p ha-transport --bin ha-identity
-  if [[ -d $root/examples/xfrm-mirror ]]; then
-    cargo build --locked --release -p xfrm-mirror
   fi
+  echo "== building"
+  cargo build --locked --release -p ha-transport --bin ha-identity
+  install "$target/release/ha-identity" "$bin"
+  if [[ -d examples/xfrm-mirror ]]; then
+    sctp=$(has_sctp examples/xfrm-mirror)
+    cargo build --locked --release -p xfrm-mirror ${sctp:+--features sctp}
+    install "$target/release/xfrm-mirror" "$bin"
+  fi
+  if [[ -n $(has_sctp ha-transport) ]]; then
+    install "$(test_binary conformance)" "$bin/conformance-sctp"
+  fi
+}
+
+# Prints something if a crate has the feature.
+has_sctp() {
+  sed -n '/^sctp = /p' "$1/Cargo.toml"
+}
+
+# Builds an integration test of ha-transport with SCTP and prints where it is.
+test_binary() {
+  cargo test --locked --release -p ha-transport --features sctp --test "$1" --no-run \
+    --message-format=json | sed -n "s|.*\"executable\":\"\([^\"]*/$1-[^\"]*\)\".*|\1|p" | tail -n 1
 }
 
 main() {

@@ -14,8 +14,8 @@ class Bulk:
     def __init__(self, pair, folder, seconds, reverse):
         self.log = os.path.join(folder, f"iperf3-{'down' if reverse else 'up'}.json")
         self.server = pair.lan.spawn("iperf3", "-s", "-1", log=self.log + ".server")
-        wait_for(lambda: "5201" in pair.lan.run("cat", self.log + ".server", check=False),
-                 "iperf3 in the lan")
+        # Its port, 5201, in hexadecimal: what it prints sits in a buffer.
+        wait_for(lambda: ":1451 " in pair.lan.run("cat", "/proc/net/tcp6"), "iperf3 in the lan")
         self.client = pair.site.spawn(
             "iperf3", "-c", pair.net.lan, "-t", seconds, "-i", INTERVAL_S, "-J",
             *(["-R"] if reverse else []), log=self.log,

@@ -5,9 +5,9 @@ usage: flow.py send --to ADDRESS --rate N [--first N] --log FILE
        flow.py echo --log FILE
 
 The sender first sends --first datagrams as fast as the answers come (at most 64 unanswered), says
-"waiting" and waits for SIGUSR1, then sends --rate in a second until SIGTERM. The echo answers each number once: a repeated number is counted
-and not answered, so that replayed packets do not move the counters of the way back. Times are
-CLOCK_MONOTONIC in seconds, the same clock in every namespace.
+"waiting" and waits for SIGUSR1, then sends --rate in a second until SIGTERM. The echo answers each
+number once: a repeated number is counted and not answered, so that replayed packets do not move the
+counters of the way back. Times are CLOCK_MONOTONIC in seconds, the same clock in every namespace.
 """
 
 import argparse

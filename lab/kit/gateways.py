@@ -37,6 +37,7 @@ class Gateways:
         self.start_unit(0)
         self.settle()
         self.start_unit(1)
+        self.in_sync()
 
     def settle(self):
         """Waits until gw-a has the virtual addresses, or gives them to it."""

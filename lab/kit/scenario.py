@@ -23,8 +23,8 @@ SCENARIOS = {}
 def scenario(name, title, limit_s=90, memory="512M", needs=()):
     """Enters a function into the list.
 
-    `limit_s` bounds the whole guest, boot included. `needs` names programs of the project in
-    target/release: without them the scenario is not offered.
+    `limit_s` bounds the whole guest, boot included. `needs` names programs of the project: without
+    them the scenario is not offered.
     """
 
     def enter(function):

@@ -55,8 +55,7 @@ class Traffic:
         return Flow(read(self.sent_log), read(self.echo_log))
 
     def _listening(self):
-        # Not through /proc/net/udp6 of the guest: each namespace has its own.
-        return f"{flow.PORT:04X}" in self.lan.run("cat", "/proc/net/udp6")
+        return f":{flow.PORT:04X}" in self.lan.run("cat", "/proc/net/udp6")
 
 
 class Flow:
