@@ -7,6 +7,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 usage() {
   cat <<'TEXT'
 usage: scripts/bench.sh core|ipsec [--quick] [--only SUITE]
+       scripts/bench.sh takeover
 
 Builds the benchmark in release mode, runs every suite of an area in one run on this machine, prints
 a table and writes it to target/bench/AREA.json. The yardstick of core is a real Redis: redis-server
@@ -14,6 +15,8 @@ is installed if it is missing (Debian, as root), or the script says what to inst
 
   core          the replication core and its links
   ipsec         the tables and the packet path of a gateway, beside AES-GCM and locks
+  takeover      takeovers on real kernels with strongSwan's ha plugin, without and with xfrm-mirror
+                (scripts/lab.sh: as root on Debian; writes target/lab/results.json)
   --quick       100 000 entries instead of 1 000 000: about a tenth of the time, rough figures
   --only SUITE  one suite; a row that is compared with another suite's row gets no verdict
   --help        this text
@@ -63,6 +66,10 @@ main() {
         args+=("$1" "$2")
         shift
         ;;
+      takeover)
+        [[ -z $area && ${#args[@]} -eq 0 && $# -eq 1 ]] || die "takeover takes no arguments"
+        exec "$root/scripts/lab.sh" strongswan-ha-alone strongswan-ha-mirror
+        ;;
       core | ipsec)
         [[ -z $area ]] || die "one area at a time"
         area=$1
@@ -71,7 +78,7 @@ main() {
     esac
     shift
   done
-  [[ -n $area ]] || { usage >&2 && die "what to measure is missing: core or ipsec"; }
+  [[ -n $area ]] || { usage >&2 && die "what to measure is missing: core, ipsec or takeover"; }
 
   [[ $area != core ]] || install_redis
   cd "$root"

@@ -53,14 +53,14 @@ step_fmt() {
 
 step_scripts() {
   local script
-  for script in scripts/*.sh .ci/run; do
+  for script in scripts/*.sh lab/*.sh .ci/run; do
     bash -n "$script"
   done
   if ! command -v shellcheck >/dev/null; then
     skip "shellcheck is not installed: only the syntax was checked"
     return 0
   fi
-  shellcheck scripts/*.sh .ci/run
+  shellcheck scripts/*.sh lab/*.sh .ci/run
 }
 
 step_gate() {

@@ -1,0 +1,1 @@
+"""Parts that scenarios are put together from. Standard library only."""
