@@ -56,7 +56,7 @@ def stop(process, number=signal.SIGTERM, timeout=10):
         process.wait(timeout)
 
 
-def wait_for(condition, what, timeout=15, interval=0.05):
+def wait_for(condition, what, timeout=30, interval=0.05):
     """Waits until `condition()` is true and returns its value; `what` names it in the error."""
     end = time.monotonic() + timeout
     while True:

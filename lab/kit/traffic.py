@@ -32,6 +32,7 @@ class Traffic:
 
     def wait_first(self):
         """Waits until the first datagrams are answered. A few may be lost: not every one is."""
+        wait_for(lambda: self.answered(), "answer through the tunnel", 15)
         enough = self.first * 0.98
         wait_for(lambda: self.answered() >= enough, f"first {self.first} answers", 90)
         # The sender waits for the signal only once it is through with them.

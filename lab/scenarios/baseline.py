@@ -10,7 +10,7 @@ from . import STRONGSWAN_TABLE
 
 
 @scenario("strongswan-ha-alone", "takeover with strongSwan's ha plugin and nothing else",
-          limit_s=240)
+          limit_s=400)
 def strongswan_ha_alone(lab):
     for before in (200, 2_000, 20_000):
         with Pair() as pair:

@@ -20,7 +20,7 @@ OUTAGE_S = 4.0
 
 
 @scenario("strongswan-ha-mirror", "takeover with strongSwan's ha plugin and the daemon beside it",
-          limit_s=180, needs=NEEDS)
+          limit_s=300, needs=NEEDS)
 def strongswan_ha_mirror(lab):
     for policy in ("strict", "resume"):
         for before in (200, 2_000, 20_000):
@@ -28,7 +28,7 @@ def strongswan_ha_mirror(lab):
 
 
 @scenario("counters-suites", "counters of CBC, ESN and NAT-T SAs, and over IPv6",
-          limit_s=150, needs=NEEDS)
+          limit_s=240, needs=NEEDS)
 def counters_suites(lab):
     one(lab, "CBC + SHA-256", 300, Settings(), esp="aes128-sha256-noesn")
     one(lab, "GCM, ESN", 300, Settings(), esp="aes128gcm16-esn", window=64)
@@ -52,7 +52,7 @@ def one(lab, setup, before, settings, version=4, **child):
 
 
 @scenario("counters-iperf", "the active unit dies under TCP at full speed, both directions",
-          limit_s=90, needs=NEEDS)
+          limit_s=240, needs=NEEDS)
 def counters_iperf(lab):
     for reverse in (False, True):
         with Pair() as pair:
@@ -86,7 +86,7 @@ def counters_round_trips(lab):
 
 
 @scenario("counters-rekey", "the child SA is rekeyed just before, during and after a takeover",
-          limit_s=150, needs=NEEDS)
+          limit_s=240, needs=NEEDS)
 def counters_rekey(lab):
     for when in ("before", "during", "after"):
         with Pair() as pair:

@@ -30,13 +30,13 @@ def judge(lab, gateways, setup):
     takeover.expect_seamless(outcome, OUTAGE_S)
 
 
-@scenario("full-gcm", "SAs set by hand, AES-GCM: ESN on and off, windows of 32 to 1024", limit_s=150,
+@scenario("full-gcm", "SAs set by hand, AES-GCM: ESN on and off, windows of 32 to 1024", limit_s=240,
           needs=NEEDS)
 def full_gcm(lab):
     matrix(lab, aead)
 
 
-@scenario("full-cbc", "SAs set by hand, AES-CBC with HMAC-SHA-256: the same", limit_s=150,
+@scenario("full-cbc", "SAs set by hand, AES-CBC with HMAC-SHA-256: the same", limit_s=240,
           needs=NEEDS)
 def full_cbc(lab):
     matrix(lab, cbc)
@@ -49,7 +49,7 @@ def matrix(lab, kind):
             one(lab, f"{suite.name} {'ESN ' if esn else ''}window {window}", suite)
 
 
-@scenario("full-kinds", "IPv6, NAT-T encapsulation, VTI; links over QUIC", limit_s=120, needs=NEEDS)
+@scenario("full-kinds", "IPv6, NAT-T encapsulation, VTI; links over QUIC", limit_s=240, needs=NEEDS)
 def full_kinds(lab):
     one(lab, "IPv6", aead(esn=True, window=128), version=6)
     one(lab, "NAT-T", aead(), encap=True)
@@ -58,7 +58,7 @@ def full_kinds(lab):
 
 
 @scenario("full-strongswan", "strongSwan on one unit: its child SA outlives it on the other",
-          limit_s=90, needs=NEEDS)
+          limit_s=240, needs=NEEDS)
 def full_strongswan(lab):
     for setup, child in (("strongSwan GCM", {}),
                          ("strongSwan ESN", {"esp": "aes128gcm16-esn", "window": 128})):
@@ -68,7 +68,7 @@ def full_strongswan(lab):
             judge(lab, gateways, setup)
 
 
-@scenario("full-round-trips", "ten failures in a row with copied SAs", limit_s=200, needs=NEEDS)
+@scenario("full-round-trips", "ten failures in a row with copied SAs", limit_s=300, needs=NEEDS)
 def full_round_trips(lab):
     with Pair() as pair:
         gateways = ManualSas(lab, pair, full(), aead(esn=True, window=128))

@@ -9,7 +9,7 @@ from . import NEEDS
 from .trouble import cut, judge, links, started, steady
 
 
-@scenario("sctp-conformance", "the tests that all transports share, over kernel SCTP", limit_s=180,
+@scenario("sctp-conformance", "the tests that all transports share, over kernel SCTP", limit_s=300,
           needs=("conformance-sctp",))
 def sctp_conformance(lab):
     # With the MTU of lo, 65536, SCTP stalls.
@@ -25,7 +25,7 @@ def sctp_conformance(lab):
            f"{verdict[-1]} (conformance.log)")
 
 
-@scenario("sctp-one-path", "one of two SCTP paths is lost: no takeover; then a real one", limit_s=90,
+@scenario("sctp-one-path", "one of two SCTP paths is lost: no takeover; then a real one", limit_s=240,
           needs=NEEDS)
 def sctp_one_path(lab):
     with Pair() as pair:
@@ -36,7 +36,7 @@ def sctp_one_path(lab):
         judge(lab, gateways, "SCTP, one path left")
 
 
-@scenario("sctp-no-path", "both SCTP paths are lost and come back", limit_s=90, needs=NEEDS)
+@scenario("sctp-no-path", "both SCTP paths are lost and come back", limit_s=240, needs=NEEDS)
 def sctp_no_path(lab):
     with Pair() as pair:
         cut(lab, started(lab, pair, sctp()), ("sync0", "sync1"))

@@ -17,7 +17,7 @@ from . import FULL_TABLE, NEEDS
 MANY = 10_000
 
 
-@scenario("many-sas", "10 000 kernel SAs: bulk, and a takeover", limit_s=150, needs=NEEDS)
+@scenario("many-sas", "10 000 kernel SAs: bulk, and a takeover", limit_s=240, needs=NEEDS)
 def many_sas(lab):
     with Pair() as pair:
         gateways = started(lab, pair)
@@ -33,7 +33,7 @@ def many_sas(lab):
 
 
 @scenario("standby-restart", "the standby's daemon is killed in mid bulk, and started again",
-          limit_s=150, needs=NEEDS)
+          limit_s=240, needs=NEEDS)
 def standby_restart(lab):
     with Pair() as pair:
         gateways = started(lab, pair)
@@ -53,7 +53,7 @@ def standby_restart(lab):
         judge(lab, gateways, "after a restart")
 
 
-@scenario("daemon-killed", "the active unit's daemon is killed alone; the kernel goes on", limit_s=90,
+@scenario("daemon-killed", "the active unit's daemon is killed alone; the kernel goes on", limit_s=240,
           needs=NEEDS)
 def daemon_killed(lab):
     with Pair() as pair:
@@ -76,7 +76,7 @@ def daemon_killed(lab):
         gateways.kill()
 
 
-@scenario("partition", "the sync cables are cut and joined again, under traffic", limit_s=90,
+@scenario("partition", "the sync cables are cut and joined again, under traffic", limit_s=240,
           needs=NEEDS)
 def partition(lab):
     with Pair() as pair:
@@ -118,7 +118,7 @@ def cut(lab, gateways, devices):
     expect(flow.doubled == 0, f"P2: {flow.doubled} packets were delivered twice")
 
 
-@scenario("bad-line", "the sync cable delays by 20 ms and loses one packet in 20", limit_s=90,
+@scenario("bad-line", "the sync cable delays by 20 ms and loses one packet in 20", limit_s=240,
           needs=NEEDS)
 def bad_line(lab):
     with Pair() as pair:
