@@ -31,7 +31,7 @@ use core::net::IpAddr;
 pub use error::{ConvertError, LeftOut};
 pub use export::{Export, export};
 pub use handle::{SaHandle, copy};
-pub use import::{Imported, import};
+pub use import::{Imported, import, import_id};
 
 /// What only this machine knows.
 pub trait Machine {

@@ -10,8 +10,8 @@ use crate::id::{Protocol, SaId};
 use crate::lifetime::{Lifetime, Limits};
 use crate::linux::replay::{ReplayForm, ReplayState};
 use crate::linux::xfrm::{
-    Address, Attribute, Encap, Family, LifetimeConfig, LifetimeCurrent, Policy, Sa, attr, mode,
-    state_flag,
+    self, Address, Attribute, Encap, Family, LifetimeConfig, LifetimeCurrent, Policy, Sa, attr,
+    mode, state_flag,
 };
 use crate::record::{Direction, IpsecSa, LinuxAttributes, Mark, Mode, Name, NatT, SaFlags};
 use crate::replay::WindowSize;
@@ -44,7 +44,7 @@ pub fn import<M: Machine + ?Sized>(
     policies: &[Policy],
 ) -> Result<Imported, ConvertError> {
     let mut left_out = Vec::new();
-    let id = id(sa)?;
+    let id = import_id(&sa.info.sa_id())?;
     let source = address(sa.info.saddr, sa.info.family)?;
     let direction = direction(sa, &id, source, machine)?;
     let mut record = IpsecSa::new(id, direction, source, mode_of(sa.info.mode)?);
@@ -67,12 +67,15 @@ pub fn import<M: Machine + ?Sized>(
     })
 }
 
-fn id(sa: &Sa) -> Result<SaId, ConvertError> {
-    let number = sa.info.id.proto;
-    let protocol = Protocol::from_number(number).ok_or(ConvertError::Protocol(number))?;
+/// The name of an SA, as events have it.
+///
+/// # Errors
+/// If it is not IPsec, or neither IPv4 nor IPv6.
+pub fn import_id(id: &xfrm::SaId) -> Result<SaId, ConvertError> {
+    let protocol = Protocol::from_number(id.proto).ok_or(ConvertError::Protocol(id.proto))?;
     Ok(SaId {
-        spi: sa.info.id.spi,
-        destination: address(sa.info.id.daddr, sa.info.family)?,
+        spi: id.spi,
+        destination: address(id.daddr, id.family)?,
         protocol,
     })
 }

@@ -493,6 +493,7 @@ fn handles_name_sas_by_their_mark() {
     };
     assert_eq!(delete.attributes.mark(), handle.mark.as_ref());
     assert_eq!(delete.id, shown.info.sa_id());
+    assert_eq!(import_id(&delete.id), Ok(was.sa.id));
     let Message::GetAsyncEvent(get) = handle.get_numbers() else {
         panic!("no GETAE")
     };
