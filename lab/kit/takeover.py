@@ -54,9 +54,15 @@ def measure(lab, gateways, before, patience_s, name="takeover", event=None):
     attacker = Attacker(lab, pair, 1 - gateways.active, pcap)
     traffic.go()
     wait_for(lambda: traffic.answered() >= before + 20, "traffic at the rate")
+    for mirror in gateways.mirrors:
+        if mirror:
+            lab.note(f"{mirror.machine.name}: {mirror.status()}")
+            lab.note(mirror.machine.run("ip", "-s", "xfrm", "state"))
     attacker.begin()
     died = (event or gateways.fail_over)()
+    lab.note("at takeover\n" + gateways.pair.gateways[gateways.active].run("ip", "-s", "xfrm", "state"))
     recovered = watch(traffic, patience_s)
+    lab.note("later\n" + gateways.pair.gateways[gateways.active].run("ip", "-s", "xfrm", "state"))
     flow, replayed = traffic.stop(), attacker.end()
     expect(capture.stop() == 0, "the capture lost packets: its verdict would mean nothing")
     wire = check.check(pcap, replay.octets(replay.SOURCE))

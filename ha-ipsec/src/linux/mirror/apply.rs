@@ -140,8 +140,17 @@ impl<'a> Plan<'a> {
     /// Counters of an SA that the kernel has, unless it is as far already.
     fn advance(&mut self, sa: SaRef, record: &IpsecSa, held: &KernelSa) {
         let Some((target, usage)) = self.target(record) else {
+            tracing::debug!(sa = %record.id, "no counters");
             return;
         };
+        tracing::debug!(
+            sa = %record.id,
+            outbound = target.outbound,
+            inbound = target.inbound,
+            held_outbound = held.replay.outbound,
+            held_inbound = held.replay.inbound,
+            "counters"
+        );
         if held.replay.is_ahead_of(&target) {
             self.ahead += u64::from(held.replay != target);
             return;

@@ -15,7 +15,7 @@ use crate::linux::xfrm::{
     self, AsyncEvent, AsyncEventId, Attribute, Attributes, ExpiredSa, LifetimeCurrent, Message,
     Policy, PolicyId, PolicyRef, Sa, SaExpire, dir,
 };
-use crate::record::Mark;
+use crate::record::{Direction, IpsecSa, Mark};
 
 /// SAs and policies of the network namespace that it was opened in, over netlink.
 ///
@@ -149,7 +149,7 @@ impl Netlink {
                 usage,
             } => {
                 let mut options = self.options.clone();
-                options.replay = Some(replay.clone());
+                options.replay = Some(with_window(record, replay));
                 options.usage = Some(lifetime(usage));
                 let sa = export(record, &options, &self.filter).map_err(|e| other(&e))?;
                 self.handles.insert(SaRef::of(record), SaHandle::of(&sa));
@@ -285,6 +285,21 @@ fn sa_ref(id: &xfrm::SaId, attributes: &Attributes) -> Option<SaRef> {
         mask: mark.m,
     });
     Some(SaRef { id, mark })
+}
+
+/// A new SA has the window of its state: the record's, where the state has none because all below its
+/// top counts as received.
+fn with_window(record: &IpsecSa, replay: &ReplayState) -> ReplayState {
+    if record.direction == Direction::Outbound || replay.window > 0 || record.compression.is_some()
+    {
+        return replay.clone();
+    }
+    let window = record.window.packets();
+    ReplayState {
+        window,
+        seen: vec![u64::MAX; window.div_ceil(64) as usize],
+        ..*replay
+    }
 }
 
 /// The name of an SA that the kernel has not shown yet.

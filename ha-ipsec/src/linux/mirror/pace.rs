@@ -93,8 +93,11 @@ impl SaPace {
             let moved = position.saturating_sub(self.position);
             let rate = u128::from(moved) * SECOND.as_nanos() / elapsed.as_nanos();
             let rate = u64::try_from(rate).unwrap_or(u64::MAX);
-            // A rise counts at once; a fall by half, since a pause is no lower rate.
-            self.packets_per_s = rate.max(self.packets_per_s / 2);
+            // A rise counts at once, and a fall by half: a short pause is no lower rate. After a long
+            // one the next packets are to be told at once.
+            let is_pause = elapsed >= pace.interval() * PAUSE_INTERVALS;
+            let held = if is_pause { 0 } else { self.packets_per_s / 2 };
+            self.packets_per_s = rate.max(held);
             (self.position, self.at) = (position, now);
         }
         let wanted = pace.threshold(self.packets_per_s);
@@ -116,6 +119,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Shorter ones say more about scheduling than about the rate.
 const SHORTEST_SAMPLE: Duration = Duration::from_millis(1);
 const MAX_STRETCH: u32 = 64;
+const PAUSE_INTERVALS: u32 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -142,12 +146,16 @@ mod tests {
             sa.moved(10_010_300, &pace, Time::from_millis(5000)),
             Some(250)
         );
-        // It falls by half each time.
-        assert_eq!(sa.moved(10_010_301, &pace, Time::from_millis(6000)), None);
+        // It falls by half each time, and after a pause at once.
+        assert_eq!(sa.moved(10_010_301, &pace, Time::from_millis(5050)), None);
         sa.forget_threshold();
         assert_eq!(
-            sa.moved(10_010_302, &pace, Time::from_millis(7000)),
+            sa.moved(10_010_302, &pace, Time::from_millis(5100)),
             Some(250)
+        );
+        assert_eq!(
+            sa.moved(10_010_303, &pace, Time::from_millis(6100)),
+            Some(1)
         );
     }
 
