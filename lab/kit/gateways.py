@@ -150,11 +150,6 @@ class ManualSas(Gateways):
         self.wait_copies(1)
         self.in_sync()
 
-    def wait_copies(self, unit, sas=2, timeout=20):
-        super().wait_copies(unit, sas, timeout)
-        machine = self.pair.gateways[unit]
-        wait_for(lambda: xfrm.policies(machine) >= 3, f"policies in {machine.name}", timeout)
-
     def start_unit(self, unit):
         machine = self.pair.gateways[unit]
         if self.mark is not None:
