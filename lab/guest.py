@@ -13,7 +13,7 @@ from kit.shell import LabError
 
 def main():
     name, folder = sys.argv[1], sys.argv[2]
-    lab, begin = Lab(folder), time.monotonic()
+    lab, begin = Lab(name, folder), time.monotonic()
     outcome, why = "passed", ""
     try:
         load()[name].function(lab)

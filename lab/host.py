@@ -37,7 +37,8 @@ def main():
         if lacking(scenarios[name]):
             sys.exit(f"lab: {name} needs {lacking(scenarios[name])} in {BIN}")
     # What judges the wire is judged first.
-    subprocess.run([sys.executable, os.path.join(ROOT, "lab/kit/check.py"), "--self-test"], check=True)
+    checker = os.path.join(ROOT, "lab", "kit", "check.py")
+    subprocess.run([sys.executable, checker, "--self-test"], check=True)
     os.makedirs(PLACE, exist_ok=True)
     begin = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 
 from .shell import LabError, stop, wait_for
 
@@ -22,19 +23,18 @@ class Bulk:
         )
 
     def wait(self, timeout):
-        """(megabits per second before, longest silence in seconds, megabits per second of the last
-        second)."""
+        """(megabits per second of the first second, longest silence in seconds, megabits per second
+        of the last second). A client that has not ended by then is ended, and reports what it saw.
+        """
         try:
             self.client.wait(timeout)
-        except Exception as late:
+        except subprocess.TimeoutExpired:
             stop(self.client)
-            raise LabError(f"iperf3 did not end within {timeout} s") from late
-        finally:
-            stop(self.server)
+        stop(self.server)
         with open(self.log, encoding="utf-8") as file:
             report = json.load(file)
-        if "error" in report:
-            raise LabError(f"iperf3: {report['error']}")
+        if not report.get("intervals"):
+            raise LabError(f"iperf3 measured nothing: {report.get('error')}")
         rates = [step["sum"]["bits_per_second"] / 1e6 for step in report["intervals"]]
         return mean(rates[:10]), silence(rates) * INTERVAL_S, mean(rates[-10:])
 

@@ -96,7 +96,8 @@ def check_frames(packets, **options):
 
 def frame(spi, seq, body, protocol=50):
     payload = body if protocol == 17 else struct.pack("!II", spi, seq) + body + bytes(16)
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0, 64, protocol, 0, b"abcd", b"efgh")
+    length = 20 + len(payload)
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, length, 0, 0, 64, protocol, 0, b"abcd", b"efgh")
     return b"\x01" * 6 + b"\x02" * 6 + b"\x08\x00" + ip + payload
 
 

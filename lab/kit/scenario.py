@@ -37,7 +37,8 @@ def scenario(name, title, limit_s=90, memory="512M", needs=()):
 class Lab:
     """What a scenario gets: a folder for its logs, and tables for its figures."""
 
-    def __init__(self, folder):
+    def __init__(self, name, folder):
+        self.name = name
         self.folder = folder
         self.tables = []
         self.notes = []

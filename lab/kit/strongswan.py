@@ -24,15 +24,15 @@ class Charon:
         self._write("strongswan.conf", self._settings(ha))
 
     def start(self, swanctl):
-        """Starts charon and loads the text `swanctl` into it."""
+        """Starts charon, which loads the text `swanctl` by itself: a second after its start the `ha`
+        plugin asks for all SAs, and ignores those of connections that are not loaded yet."""
         self._write("swanctl.conf", swanctl)
         self.process = self.machine.spawn(
             "/usr/sbin/charon-systemd",
             log=os.path.join(self.folder, "charon.out"),
             env={"STRONGSWAN_CONF": self._path("strongswan.conf")},
         )
-        wait_for(lambda: self._answers(), f"answer of charon in {self.machine.name}")
-        self.swanctl("--load-all", "--file", self._path("swanctl.conf"))
+        wait_for(self._loaded, f"connection loaded by charon in {self.machine.name}")
 
     def initiate(self, child="net", timeout=15):
         self.swanctl("--initiate", "--child", child, "--timeout", timeout)
@@ -51,8 +51,8 @@ class Charon:
     def swanctl(self, command, *words, **options):
         return self.machine.run("swanctl", command, *words, "--uri", self.uri, **options)
 
-    def _answers(self):
-        return "charon" in self.swanctl("--version", "--daemon", check=False)
+    def _loaded(self):
+        return "net:" in self.swanctl("--list-conns", check=False)
 
     def _path(self, name):
         return os.path.join(self.folder, name)
@@ -68,6 +68,9 @@ charon-systemd {{
   install_routes = no
   install_virtual_ip = no
   make_before_break = yes
+  start-scripts {{
+    load = swanctl --load-all --file {self._path("swanctl.conf")} --uri {self.uri}
+  }}
   # The laboratory's tunnels live for minutes; nothing may be given up while a unit is away.
   retransmit_tries = 20
   retransmit_timeout = 1.0

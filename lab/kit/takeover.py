@@ -90,7 +90,8 @@ def expect_seamless(outcome, outage_s):
     expect(outcome.accepted == 0, f"P2: {outcome.accepted} replays were delivered")
     expect(outcome.drops == 0, f"the peer dropped {outcome.drops} packets as replays")
     expect(outcome.recovered, "traffic did not come back")
-    expect(outcome.outage <= outage_s, f"no traffic for {outcome.outage:.2f} s (at most {outage_s})")
+    expect(outcome.outage <= outage_s,
+           f"no traffic for {outcome.outage:.2f} s (at most {outage_s})")
 
 
 class Attacker:

@@ -71,7 +71,8 @@ def full_strongswan(lab):
 @scenario("full-round-trips", "ten failures in a row with copied SAs", limit_s=300, needs=NEEDS)
 def full_round_trips(lab):
     with Pair() as pair:
-        gateways = ManualSas(lab, pair, full(), aead(esn=True, window=128))
+        suite = aead(esn=True, window=128)
+        gateways = ManualSas(lab, pair, full(replay_inbound=100), suite)
         gateways.start()
         round_trips(lab, gateways, 10, OUTAGE_S)
         gateways.kill()
