@@ -32,7 +32,8 @@ class Bulk:
             stop(self.client)
         stop(self.server)
         with open(self.log, encoding="utf-8") as file:
-            report = json.load(file)
+            # Ended by a signal it may say more after its report.
+            report, _ = json.JSONDecoder().raw_decode(file.read())
         if not report.get("intervals"):
             raise LabError(f"iperf3 measured nothing: {report.get('error')}")
         rates = [step["sum"]["bits_per_second"] / 1e6 for step in report["intervals"]]
