@@ -479,7 +479,8 @@ fn unix_s() -> u64 {
 /// How often what is due is looked after.
 const TICK: Duration = Duration::from_millis(5);
 const HOUR: Duration = Duration::from_secs(3600);
-/// How long a unit that starts looks for the other one before it is active alone.
-const BOOT_WAIT: Duration = Duration::from_secs(3);
+/// How long a unit that starts looks for the other one before it is active alone: longer than an attempt
+/// to connect that was begun before it was there (3 s), and the pause after it (1 s).
+const BOOT_WAIT: Duration = Duration::from_secs(5);
 const HANDOVER_LIMIT: Duration = Duration::from_secs(10);
 const QUESTIONS: usize = 16;

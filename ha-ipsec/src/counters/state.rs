@@ -298,6 +298,13 @@ impl Counters {
         let config = &self.config;
         let unseen = config.flush_interval + config.observe_interval;
         let wait = config.detection + unseen;
+        // An outside path does not wait for its ceiling: beyond it is exposed, not stopped. So the
+        // ceiling need not last until a loss is noticed, and costs less at a takeover.
+        let unnoticed = if config.observe_interval.is_zero() {
+            config.detection * 5 / 8
+        } else {
+            Duration::ZERO
+        };
         Sizes {
             lead: LeadConfig {
                 max: config.replay_interval_outbound,
@@ -307,7 +314,7 @@ impl Counters {
             },
             ceiling: CeilingConfig {
                 max: config.replay_interval_inbound,
-                flush_interval: unseen + config.detection * 5 / 8,
+                flush_interval: unseen + unnoticed,
                 idle: config.quiet,
                 ..CeilingConfig::default()
             },

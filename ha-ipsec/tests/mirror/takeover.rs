@@ -129,6 +129,23 @@ fn an_sa_that_comes_late_after_a_takeover_does_not_begin_at_0() {
 }
 
 #[test]
+fn an_sa_that_only_the_ike_daemon_told_of_jumps_too() {
+    let mut world = world(Mode::Counters);
+    traffic(&mut world, 0, 50, 1);
+    // The IKE daemons install a new SA on both units; it is used, and its unit dies before the mirror
+    // has told of it.
+    world.pair.hold = true;
+    world.install(&[0, 1], 2);
+    world.step();
+    world.send(0, 2, 50);
+    world.crash(0);
+    world.pair.hold = false;
+    world.run_until("takeover", |world| world.is_active(1));
+    assert!(world.mirror(1).sad().record(&outbound_id(1)).is_some());
+    world.send(1, 2, 50);
+}
+
+#[test]
 fn an_sa_that_was_set_back_is_set_forward() {
     let mut world = world(Mode::Counters);
     traffic(&mut world, 0, 300, 1);

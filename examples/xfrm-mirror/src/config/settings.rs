@@ -129,7 +129,7 @@ impl Settings {
             detection: self.keepalive.detection_time(),
             flush_interval: Duration::from_millis(mirror.flush_interval_ms),
             // The kernel tells in time, but this process may have to wait for its turn to listen.
-            observe_interval: Duration::from_millis(mirror.event_interval_ms * 5),
+            observe_interval: Duration::from_millis(mirror.event_interval_ms * 2),
             replay_interval_inbound: mirror.replay_interval_inbound,
             replay_interval_outbound: mirror.replay_interval_outbound,
             ..SadConfig::default()

@@ -51,7 +51,7 @@ impl Applier {
         let held = parts.kernel.sas()?;
         parts.stats.dumps += 1;
         let held = held.into_iter().map(|sa| (SaRef::of(&sa.record), sa));
-        let mut plan = Plan::new(self.config.mode, source, sad, clocks);
+        let mut plan = Plan::new(&self.config, source, sad, clocks);
         plan.held = held.collect();
         sad.for_each_sa(|_, record| plan.records.push(Arc::clone(record)));
         plan.make();
@@ -84,6 +84,7 @@ impl Applier {
 /// What is to be written.
 struct Plan<'a> {
     full: bool,
+    budget: u64,
     source: Source,
     sad: &'a Sad,
     clocks: Clocks,
@@ -97,9 +98,10 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(mode: Mode, source: Source, sad: &'a Sad, clocks: Clocks) -> Self {
+    fn new(config: &MirrorConfig, source: Source, sad: &'a Sad, clocks: Clocks) -> Self {
         Self {
-            full: mode == Mode::Full,
+            full: config.mode == Mode::Full,
+            budget: config.budget,
             source,
             sad,
             clocks,
@@ -129,11 +131,33 @@ impl<'a> Plan<'a> {
                 None => self.takeover.missing += 1,
             }
         }
+        if !self.full && self.source == Source::Active && self.takeover.sas > 0 {
+            self.jump_unknown();
+        }
         // What is left passes the filter, and the active unit does not have it (any more).
         if self.full && self.source == Source::Standby {
             let left = core::mem::take(&mut self.held);
             self.removed += left.len() as u64;
             self.commands.extend(left.into_keys().map(Command::Remove));
+        }
+    }
+
+    /// SAs that an IKE daemon installed here for the other unit, which died before it could tell of their
+    /// counters: it may have used them. One that was used here already is this unit's own.
+    fn jump_unknown(&mut self) {
+        let outbound = |held: &&KernelSa| {
+            held.record.direction == Direction::Outbound && held.replay.outbound == 0
+        };
+        for held in self.held.values().filter(outbound) {
+            self.takeover.written += 1;
+            self.commands.push(Command::SetCounters {
+                sa: SaRef::of(&held.record),
+                replay: ReplayState {
+                    outbound: self.budget,
+                    ..held.replay.clone()
+                },
+                usage: held.usage,
+            });
         }
     }
 
