@@ -23,7 +23,9 @@ fn add_one(
     Ok(match link.transport {
         Transport::Tcp => node.link(Tcp::new(local, remote, identity, trust, limits)?),
         Transport::Quic => node.link(Quic::new(local, remote, identity, trust, limits)?),
-        // The settings refuse it where it was not built in.
-        Transport::Sctp => node,
+        Transport::Sctp => {
+            let detail = "this program was built without sctp (--features sctp)".to_owned();
+            return Err(LinkError::Config { detail });
+        }
     })
 }

@@ -33,6 +33,7 @@ pub(crate) struct Plane<K> {
     role: Role,
     /// After a failure, when to try again.
     retry: Time,
+    addresses_failed: bool,
     pub(crate) last_error: Option<String>,
     pub(crate) last_takeover: Option<(Takeover, Duration)>,
 }
@@ -44,6 +45,7 @@ impl<K: Kernel> Plane<K> {
             addresses,
             role: Role::Unknown,
             retry: Time::ZERO,
+            addresses_failed: false,
             last_error: None,
             last_takeover: None,
         }
@@ -104,6 +106,7 @@ impl<K: Kernel> Plane<K> {
         self.last_takeover = Some((takeover, took));
         // The SAs are right: an address that is missing is no reason to give them up.
         if let Err(error) = taken {
+            self.addresses_failed = true;
             self.failed(error.to_string());
         }
         Ok(())
@@ -141,16 +144,32 @@ impl<K: Kernel> Plane<K> {
 
     /// Looks after what is due. Returns whether there is more to do at once.
     pub(crate) fn poll(&mut self, clocks: Clocks) -> bool {
-        self.addresses.tick(clocks.now);
+        self.keep_addresses(clocks.now);
         if clocks.now < self.retry {
             return false;
         }
         match self.mirror.poll(clocks) {
-            Ok(more) => more,
+            Ok(more) => {
+                if !self.addresses_failed {
+                    self.last_error = None;
+                }
+                more
+            }
             Err(error) => {
                 self.retry = clocks.now + RETRY;
                 self.failed(error.to_string());
                 false
+            }
+        }
+    }
+
+    /// Addresses that are missing come back as soon as they can.
+    fn keep_addresses(&mut self, now: Time) {
+        match self.addresses.tick(now) {
+            Ok(()) => self.addresses_failed = false,
+            Err(error) => {
+                self.addresses_failed = true;
+                self.failed(error.to_string());
             }
         }
     }

@@ -34,8 +34,9 @@ use rtnetlink::{Added, Interfaces};
 #[derive(Debug)]
 pub struct VirtualAddresses {
     addresses: Vec<VirtualAddress>,
-    /// How many of them were put onto their interfaces, in their order.
-    taken: usize,
+    is_taken: bool,
+    /// When to look whether all are still there.
+    look: Time,
     /// Announcements that are still to come, and when the next one is due.
     repeats: Option<(u32, Time)>,
 }
@@ -60,7 +61,8 @@ impl VirtualAddresses {
         }
         Ok(Self {
             addresses,
-            taken: 0,
+            is_taken: false,
+            look: Time::ZERO,
             repeats: None,
         })
     }
@@ -70,9 +72,9 @@ impl VirtualAddresses {
         &self.addresses
     }
 
-    /// Whether the addresses are here.
+    /// Whether the addresses belong here.
     pub const fn is_taken(&self) -> bool {
-        self.taken > 0
+        self.is_taken
     }
 
     /// Removes what a former life of this program left, before the role is known. Returns how many.
@@ -86,7 +88,7 @@ impl VirtualAddresses {
         for address in &self.addresses {
             removed += usize::from(interfaces.remove_marked(address)?);
         }
-        self.taken = 0;
+        self.is_taken = false;
         Ok(removed)
     }
 
@@ -97,18 +99,9 @@ impl VirtualAddresses {
     /// As for [`clean_up`](Self::clean_up). Those that could be added are here and are announced;
     /// [`release`](Self::release) removes them.
     pub fn take(&mut self, now: Time) -> Result<(), VipError> {
-        let mut interfaces = Interfaces::open()?;
-        let mut outcome = Ok(());
-        for address in &self.addresses {
-            match interfaces.add(address) {
-                Ok(Added::Now | Added::Before) => {}
-                Err(error) => outcome = outcome.and(Err(error)),
-            }
-        }
-        self.taken = self.addresses.len();
-        self.announce();
+        self.is_taken = true;
         self.repeats = Some((REPEATS, now + REPEAT_INTERVAL));
-        outcome
+        self.put(now)
     }
 
     /// This unit is not active any more: the addresses go.
@@ -116,7 +109,7 @@ impl VirtualAddresses {
     /// # Errors
     /// When one could not be removed; the others are gone.
     pub fn release(&mut self) -> Result<(), VipError> {
-        (self.taken, self.repeats) = (0, None);
+        (self.is_taken, self.repeats) = (false, None);
         let mut interfaces = Interfaces::open()?;
         let mut outcome = Ok(());
         for address in &self.addresses {
@@ -129,26 +122,45 @@ impl VirtualAddresses {
         outcome
     }
 
-    /// Repeats announcements that are due: one may get lost. Call it every 10 to 100 ms.
-    pub fn tick(&mut self, now: Time) {
-        let Some((left, due)) = self.repeats else {
-            return;
-        };
-        if now < due {
-            return;
+    /// Repeats announcements that are due, since one may get lost, and puts back what is missing: an
+    /// interface that came back, an address that somebody removed. Call it every 10 to 100 ms.
+    ///
+    /// # Errors
+    /// As for [`take`](Self::take), about once a second.
+    pub fn tick(&mut self, now: Time) -> Result<(), VipError> {
+        if let Some((left, due)) = self.repeats
+            && now >= due
+        {
+            self.addresses.iter().for_each(announce_or_say);
+            let left = left - 1;
+            self.repeats = (left > 0).then(|| (left, now + REPEAT_INTERVAL));
         }
-        self.announce();
-        let left = left - 1;
-        self.repeats = (left > 0).then(|| (left, now + REPEAT_INTERVAL));
+        if !self.is_taken || now < self.look {
+            return Ok(());
+        }
+        self.put(now)
     }
 
-    /// The address works without it, only later: neighbours ask again by themselves.
-    fn announce(&self) {
+    /// Adds what is not there, and announces it.
+    fn put(&mut self, now: Time) -> Result<(), VipError> {
+        self.look = now + LOOK_INTERVAL;
+        let mut interfaces = Interfaces::open()?;
+        let mut outcome = Ok(());
         for address in &self.addresses {
-            if let Err(error) = announce(address) {
-                tracing::warn!(%address, %error, "the address could not be announced");
+            match interfaces.add(address) {
+                Ok(Added::Now) => announce_or_say(address),
+                Ok(Added::Before) => {}
+                Err(error) => outcome = outcome.and(Err(error)),
             }
         }
+        outcome
+    }
+}
+
+/// The address works without it, only later: neighbours ask again by themselves.
+fn announce_or_say(address: &VirtualAddress) {
+    if let Err(error) = announce(address) {
+        tracing::warn!(%address, %error, "the address could not be announced");
     }
 }
 
@@ -158,3 +170,4 @@ pub const MAX_ADDRESSES: usize = 1024;
 /// Announcements after the first one.
 const REPEATS: u32 = 4;
 const REPEAT_INTERVAL: Duration = Duration::from_millis(250);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);

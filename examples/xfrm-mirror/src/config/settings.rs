@@ -308,6 +308,18 @@ impl Checker<'_> {
         file: &File,
         links: &[LinkSettings],
     ) -> Result<Vec<VirtualAddress>, ConfigError> {
+        if let Some(address) = file.mirror.addresses.iter().find(|it| {
+            links.iter().any(|link| {
+                link.local
+                    .iter()
+                    .chain(&link.remote)
+                    .any(|end| end.ip() == **it)
+            })
+        }) {
+            let problem =
+                format!("has {address}, which is an end of a link: its SAs stay with a unit");
+            return Err(self.value("mirror.addresses", problem));
+        }
         let mut addresses = Vec::new();
         let mut known = HashSet::new();
         let ends: HashSet<IpAddr> = links
