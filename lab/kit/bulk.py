@@ -12,8 +12,8 @@ INTERVAL_S = 0.1
 class Bulk:
     """From the site to the lan, or the other way round with `reverse`."""
 
-    def __init__(self, pair, folder, seconds, reverse):
-        self.log = os.path.join(folder, f"iperf3-{'down' if reverse else 'up'}.json")
+    def __init__(self, pair, folder, seconds, reverse, name):
+        self.log = os.path.join(folder, f"iperf3-{name}-{'down' if reverse else 'up'}.json")
         self.server = pair.lan.spawn("iperf3", "-s", "-1", log=self.log + ".server")
         # Its port, 5201, in hexadecimal: what it prints sits in a buffer.
         wait_for(lambda: ":1451 " in pair.lan.run("cat", "/proc/net/tcp6"), "iperf3 in the lan")
