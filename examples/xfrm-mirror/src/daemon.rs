@@ -8,6 +8,7 @@ use ha_core::redundancy::RfState;
 use ha_core::scheme::{PeerHealth, PeerHealthConfig};
 use ha_core::time::Time;
 use ha_ipsec::linux::mirror::{Clocks, Mirror, Netlink};
+use ha_ipsec::linux::route::{RouteConfig, RouteError, Routes};
 use ha_ipsec::sad::Sad;
 use ha_ipsec::show::{Show, StatusFilter};
 use ha_transport::Node;
@@ -36,6 +37,8 @@ use crate::status::{self, Asked, MirrorStatus, Request, Status, TakeoverStatus};
 pub(crate) enum DaemonError {
     #[error("the kernel: {0}")]
     Kernel(#[from] ha_ipsec::linux::socket::SocketError),
+    #[error("routes: {0}")]
+    Route(#[from] RouteError),
     #[error("virtual addresses: {0}")]
     Vip(#[from] ha_transport::vip::VipError),
     #[error("links: {0}")]
@@ -159,12 +162,13 @@ impl Daemon {
         let kernel = Netlink::open(config.filter.clone(), room)?;
         let events = watched(kernel.events_fd().try_clone_to_owned()?)?;
         let mirror = Mirror::new(config, Sad::new(settings.sad())?, kernel)?;
+        let routes = settings.routes().map(open_routes).transpose()?;
         let node = start_node(&settings, &mirror)?;
         tokio::spawn(status::serve(listener, questions));
         let daemon = Self {
             reload,
             node,
-            plane: Plane::new(mirror, addresses),
+            plane: Plane::new(mirror, addresses, routes),
             events,
             asked,
             signals: Signals::listen()?,
@@ -468,6 +472,16 @@ impl Signals {
             user1: signal(SignalKind::user_defined1())?,
         })
     }
+}
+
+/// Without the routes of a former life.
+fn open_routes(config: RouteConfig) -> Result<Routes, RouteError> {
+    let mut routes = Routes::open(config)?;
+    let left = routes.clear()?;
+    if left > 0 {
+        tracing::warn!(left, "removed routes that a former life left");
+    }
+    Ok(routes)
 }
 
 /// On a thread of its own: keepalives do not wait for the kernel.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use ha_core::time::Time;
 use ha_ipsec::linux::mirror::{Clocks, Kernel, Mirror, Takeover};
+use ha_ipsec::linux::route::{Routes, protected};
 use ha_transport::vip::VirtualAddresses;
 
 /// What the data plane was made.
@@ -30,6 +31,9 @@ impl Role {
 pub(crate) struct Plane<K> {
     mirror: Mirror<K>,
     addresses: VirtualAddresses,
+    routes: Option<Routes>,
+    /// The change of policies that the routes follow, and when they are looked at again.
+    routed: (u64, Time),
     role: Role,
     /// After a failure, when to try again.
     retry: Time,
@@ -39,10 +43,16 @@ pub(crate) struct Plane<K> {
 }
 
 impl<K: Kernel> Plane<K> {
-    pub(crate) const fn new(mirror: Mirror<K>, addresses: VirtualAddresses) -> Self {
+    pub(crate) const fn new(
+        mirror: Mirror<K>,
+        addresses: VirtualAddresses,
+        routes: Option<Routes>,
+    ) -> Self {
         Self {
             mirror,
             addresses,
+            routes,
+            routed: (0, Time::ZERO),
             role: Role::Unknown,
             retry: Time::ZERO,
             addresses_failed: false,
@@ -92,6 +102,7 @@ impl<K: Kernel> Plane<K> {
             .mirror
             .become_active(clocks)
             .map_err(|e| e.to_string())?;
+        self.route(clocks.now);
         let taken = self.addresses.take(clocks.now);
         let took = now().duration_since(began);
         tracing::info!(
@@ -115,6 +126,7 @@ impl<K: Kernel> Plane<K> {
     /// First the packets, then the SAs.
     fn deactivate(&mut self) -> Result<(), String> {
         let released = self.addresses.release();
+        self.unroute();
         self.mirror.become_standby().map_err(|e| e.to_string())?;
         released.map_err(|error| error.to_string())
     }
@@ -150,6 +162,12 @@ impl<K: Kernel> Plane<K> {
         }
         match self.mirror.poll(clocks) {
             Ok(more) => {
+                let changes = self.mirror.stats().policy_changes;
+                if self.role == Role::Active
+                    && (changes != self.routed.0 || clocks.now >= self.routed.1)
+                {
+                    self.route(clocks.now);
+                }
                 if !self.addresses_failed {
                     self.last_error = None;
                 }
@@ -174,8 +192,30 @@ impl<K: Kernel> Plane<K> {
         }
     }
 
+    /// Routes to the networks behind the peers, as the policies say.
+    fn route(&mut self, now: Time) {
+        let Some(routes) = &mut self.routes else {
+            return;
+        };
+        self.routed = (self.mirror.stats().policy_changes, now + REROUTE);
+        let synced = match self.mirror.kernel_policies() {
+            Ok(policies) => routes.sync(&protected(policies.iter())).map(drop),
+            Err(error) => return self.failed(error.to_string()),
+        };
+        if let Err(error) = synced {
+            self.failed(error.to_string());
+        }
+    }
+
+    fn unroute(&mut self) {
+        if let Some(Err(error)) = self.routes.as_mut().map(Routes::clear) {
+            self.failed(error.to_string());
+        }
+    }
+
     /// Nothing of this program stays on the interfaces.
     pub(crate) fn end(&mut self) {
+        self.unroute();
         if let Err(error) = self.addresses.release() {
             self.failed(error.to_string());
         }
@@ -195,5 +235,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// Routes that somebody removed come back within this time.
+const REROUTE: Duration = Duration::from_secs(10);
 /// How long to leave the kernel alone after it failed.
 const RETRY: Duration = Duration::from_millis(100);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ha_core::id::{GroupId, UnitId};
 use ha_core::redundancy::KeepaliveConfig;
 use ha_ipsec::linux::mirror::{Filter, MirrorConfig};
+use ha_ipsec::linux::route::RouteConfig;
 use ha_ipsec::record::Mark;
 use ha_ipsec::replay::InboundPolicy;
 use ha_ipsec::sad::SadConfig;
@@ -38,7 +39,7 @@ pub(crate) struct LinkSettings {
     pub(crate) transport: Transport,
     pub(crate) local: Vec<SocketAddr>,
     pub(crate) remote: Vec<SocketAddr>,
-    #[cfg_attr(not(feature = "sctp"), expect(dead_code, reason = "of SCTP alone"))]
+    #[expect(dead_code, reason = "of SCTP alone")]
     pub(crate) file: Link,
 }
 
@@ -65,6 +66,7 @@ impl Settings {
         let (identity, trust) = checker.identity(&file)?;
         let links = checker.links(&file)?;
         checker.mirror(&file)?;
+        checker.routes(&file)?;
         let keepalive = checker.keepalive(&file)?;
         let addresses = checker.addresses(&file, &links)?;
         Ok(Self {
@@ -118,6 +120,18 @@ impl Settings {
         let quarter = mirror.replay_interval_inbound / 4;
         config.max_event_packets = u32::try_from(quarter).unwrap_or(u32::MAX).max(1);
         config
+    }
+
+    pub(crate) fn routes(&self) -> Option<RouteConfig> {
+        self.file.routes.as_ref().map(|routes| RouteConfig {
+            table: routes.table,
+            protocol: routes.protocol,
+            metric: routes.metric,
+            via_v4: routes.via_v4,
+            via_v6: routes.via_v6,
+            default_route: routes.default_route,
+            ..RouteConfig::new(routes.interface.clone())
+        })
     }
 
     pub(crate) fn sad(&self) -> SadConfig {
@@ -303,6 +317,15 @@ impl Checker<'_> {
         )
     }
 
+    fn routes(&self, file: &File) -> Result<(), ConfigError> {
+        let Some(routes) = &file.routes else {
+            return Ok(());
+        };
+        self.within("routes.table", routes.table.into(), 1, u32::MAX.into())?;
+        // Below are the kernel's own, and those of tools (RTPROT_BOOT, RTPROT_STATIC).
+        self.within("routes.protocol", routes.protocol.into(), 5, 255)
+    }
+
     fn addresses(
         &self,
         file: &File,
@@ -366,6 +389,7 @@ impl Settings {
             ("keepalive", a.keepalive != b.keepalive),
             ("mirror", a.mirror != b.mirror),
             ("virtual_address", a.virtual_address != b.virtual_address),
+            ("routes", a.routes != b.routes),
         ]
         .into_iter()
         .filter_map(|(name, differs)| differs.then_some(name))
@@ -408,6 +432,11 @@ impl Settings {
             ),
             Mode::Full => format!("SAs, policies and counters of {}", addresses.join(", ")),
         });
+        lines.extend(
+            self.file.routes.as_ref().map(|routes| {
+                format!("routes to the peers' networks through {}", routes.interface)
+            }),
+        );
         lines.extend(
             self.addresses
                 .iter()

@@ -135,6 +135,7 @@ impl Follower {
         if self.policies && self.config.mode == super::Mode::Full {
             policies::sync(parts.policies, parts.kernel.policies()?)?;
         }
+        parts.stats.policy_changes += u64::from(self.policies);
         self.policies = false;
         Ok(())
     }

@@ -158,6 +158,8 @@ pub struct MirrorStats {
     pub events: u64,
     /// How often events were lost, and everything was read anew.
     pub lost: u64,
+    /// How often policies of the active kernel changed, or were read.
+    pub policy_changes: u64,
     /// How often all SAs were read.
     pub dumps: u64,
     /// The most that a kernel was seen beyond an acknowledged reservation, in packets.
@@ -339,9 +341,12 @@ impl<K: Kernel> Mirror<K> {
         }
     }
 
-    /// The policies that are replicated, for routes and for display.
-    pub fn for_each_policy(&self, mut visit: impl FnMut(&crate::linux::xfrm::Policy)) {
-        self.policies.for_each(|_, record| visit(record.policy()));
+    /// The policies of this unit's kernel that pass the filter, for routes.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn kernel_policies(&mut self) -> Result<Vec<crate::linux::xfrm::Policy>, MirrorError> {
+        Ok(self.kernel.policies()?)
     }
 
     fn discard_events(&mut self) -> Result<(), MirrorError> {
