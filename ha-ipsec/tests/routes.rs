@@ -80,10 +80,41 @@ fn what_a_former_life_left_is_replaced() {
         former.sync(&set(&["10.2.0.0/24", "fd02::/64"])).unwrap();
         drop(former);
         let mut routes = Routes::open(config()).unwrap();
-        assert_eq!(routes.held(), &set(&["10.2.0.0/24", "fd02::/64"]));
+        assert_eq!(routes.held(), set(&["10.2.0.0/24", "fd02::/64"]));
         assert_eq!(routes.sync(&set(&["fd02::/64"])).unwrap(), 1);
         assert_eq!(shown(), ["fd02::/64"]);
     });
+}
+
+#[test]
+fn routes_that_were_lost_come_back_and_those_of_other_settings_go() {
+    in_namespace(
+        "routes_that_were_lost_come_back_and_those_of_other_settings_go",
+        || {
+            cable();
+            let wanted = set(&["10.2.0.0/24", "10.3.0.0/16", "fd02::/64"]);
+            let mut routes = Routes::open(config()).unwrap();
+            routes.sync(&wanted).unwrap();
+            ip("route del 10.2.0.0/24 metric 50");
+            routes.refresh().unwrap();
+            assert_eq!(routes.sync(&wanted).unwrap(), 1);
+            assert_eq!(shown(), ["10.2.0.0/24", "10.3.0.0/16", "fd02::/64"]);
+            // Another metric and another table: what the former settings made goes.
+            let other = RouteConfig {
+                metric: 0,
+                table: 300,
+                ..config()
+            };
+            let mut routes = Routes::open(other).unwrap();
+            routes.sync(&wanted).unwrap();
+            assert_eq!(shown(), [""; 0], "the main table");
+            let other = ip("route show table 300") + &ip("-6 route show table 300");
+            assert_eq!(other.lines().count(), 3, "{other}");
+            routes.refresh().unwrap();
+            assert_eq!(routes.sync(&wanted).unwrap(), 0);
+            assert_eq!(routes.clear().unwrap(), 3);
+        },
+    );
 }
 
 #[test]

@@ -69,8 +69,11 @@ fn listen() -> Box<dyn DataLinkReceiver> {
     }
 }
 
+/// A frame, and how it is known.
+type Wanted = (&'static str, fn(&[u8]) -> bool);
+
 /// Reads frames until each of these was seen.
-fn await_frames(receiver: &mut dyn DataLinkReceiver, wanted: &[(&str, fn(&[u8]) -> bool)]) {
+fn await_frames(receiver: &mut dyn DataLinkReceiver, wanted: &[Wanted]) {
     let mut missing: Vec<_> = wanted.iter().collect();
     while !missing.is_empty() {
         let names: Vec<_> = missing.iter().map(|(name, _)| name).collect();
@@ -159,6 +162,38 @@ fn somebody_elses_address_stays() {
         assert_eq!(held(), [true, true], "the other one is here nevertheless");
         addresses.release().unwrap();
         assert_eq!(held(), [true, false]);
+    });
+}
+
+#[test]
+fn what_is_released_is_exactly_what_was_added() {
+    in_namespace("what_is_released_is_exactly_what_was_added", || {
+        // The same address with another prefix, somebody else's; and secondaries of our subnet.
+        ip("addr add 192.0.2.10/32 dev ours");
+        let mut addresses = virtual_addresses();
+        addresses.take(Time::ZERO).unwrap();
+        ip("addr add 192.0.2.1/24 dev ours");
+        ip("addr add 192.0.2.10/25 dev theirs");
+        assert_eq!(held(), [true, true]);
+        addresses.release().unwrap();
+        assert_eq!(held(), [false, false]);
+        let left = ip("-o addr show");
+        for stays in ["192.0.2.10/32", "192.0.2.1/24", "192.0.2.10/25"] {
+            assert!(left.contains(stays), "{stays} is gone:\n{left}");
+        }
+    });
+}
+
+#[test]
+fn many_addresses_come_at_once() {
+    in_namespace("many_addresses_come_at_once", || {
+        let many =
+            (0..256).map(|n| VirtualAddress::parse("ours", &format!("10.9.0.{n}/32")).unwrap());
+        let mut addresses = VirtualAddresses::new(many.collect()).unwrap();
+        addresses.take(Time::ZERO).unwrap();
+        assert_eq!(ip("-o addr show dev ours").matches("10.9.0.").count(), 256);
+        addresses.release().unwrap();
+        assert_eq!(ip("-o addr show dev ours").matches("10.9.0.").count(), 0);
     });
 }
 

@@ -102,8 +102,9 @@ impl<K: Kernel> Plane<K> {
             .mirror
             .become_active(clocks)
             .map_err(|e| e.to_string())?;
-        self.route(clocks.now);
+        let written = now().duration_since(began);
         let taken = self.addresses.take(clocks.now);
+        self.route(clocks.now);
         let took = now().duration_since(began);
         tracing::info!(
             sas = takeover.sas,
@@ -111,6 +112,7 @@ impl<K: Kernel> Plane<K> {
             installed = takeover.installed,
             missing = takeover.missing,
             refused = takeover.refused,
+            ?written,
             ?took,
             "the data plane is here"
         );
@@ -199,7 +201,10 @@ impl<K: Kernel> Plane<K> {
         };
         self.routed = (self.mirror.stats().policy_changes, now + REROUTE);
         let synced = match self.mirror.kernel_policies() {
-            Ok(policies) => routes.sync(&protected(policies.iter())).map(drop),
+            Ok(policies) => routes
+                .refresh()
+                .and_then(|()| routes.sync(&protected(policies.iter())))
+                .map(drop),
             Err(error) => return self.failed(error.to_string()),
         };
         if let Err(error) = synced {

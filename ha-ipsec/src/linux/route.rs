@@ -54,6 +54,14 @@ impl RouteConfig {
         }
     }
 
+    /// For IPv6 the kernel reads no metric as 1024 (IP6_RT_PRIO_USER).
+    fn effective_metric(&self, prefix: &Prefix) -> u32 {
+        match self.metric {
+            0 if prefix.address().is_ipv6() => 1024,
+            metric => metric,
+        }
+    }
+
     fn via(&self, prefix: &Prefix) -> Option<IpAddr> {
         match prefix.address() {
             IpAddr::V4(_) => self.via_v4.map(IpAddr::V4),
@@ -103,8 +111,16 @@ pub enum RouteError {
 pub struct Routes {
     config: RouteConfig,
     socket: RouteSocket,
-    /// Ours, in the kernel.
-    held: BTreeSet<Prefix>,
+    /// Ours, in the kernel, by table, metric and prefix: also those of other settings.
+    held: BTreeSet<Held>,
+}
+
+/// A route of ours.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Held {
+    prefix: Prefix,
+    table: u32,
+    metric: u32,
 }
 
 impl Routes {
@@ -113,18 +129,28 @@ impl Routes {
     /// # Errors
     /// When the kernel's routes cannot be read.
     pub fn open(config: RouteConfig) -> Result<Self, RouteError> {
-        let mut socket = RouteSocket::open()?;
-        let held = socket.ours(&config)?;
-        Ok(Self {
+        let mut routes = Self {
             config,
-            socket,
-            held,
-        })
+            socket: RouteSocket::open()?,
+            held: BTreeSet::new(),
+        };
+        routes.refresh()?;
+        Ok(routes)
+    }
+
+    /// Reads which routes of ours are there: an interface that went down, or somebody else, may have
+    /// removed some. To be called now and then, before [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// When the kernel's routes cannot be read.
+    pub fn refresh(&mut self) -> Result<(), RouteError> {
+        self.held = self.socket.ours(&self.config)?;
+        Ok(())
     }
 
     /// The routes of ours that are there.
-    pub const fn held(&self) -> &BTreeSet<Prefix> {
-        &self.held
+    pub fn held(&self) -> BTreeSet<Prefix> {
+        self.held.iter().map(|held| held.prefix).collect()
     }
 
     /// Brings the table to this set: new ones first, so that nothing is without a route meanwhile.
@@ -133,24 +159,24 @@ impl Routes {
     /// # Errors
     /// See [`RouteError`]; what could be done is done, and the next call tries the rest again.
     pub fn sync(&mut self, wanted: &BTreeSet<Prefix>) -> Result<usize, RouteError> {
-        let wanted = self.allowed(wanted)?;
+        let wanted: BTreeSet<Held> = self.allowed(wanted)?;
         let plan = Plan::new(&self.held, &wanted);
         let (mut changed, mut outcome, mut taken) = (0, Ok(()), Vec::new());
-        for prefix in plan.add {
-            match self.socket.add(&self.config, &prefix) {
+        for route in plan.add {
+            match self.socket.add(&self.config, &route.prefix) {
                 Ok(Added::Now) => {
                     changed += 1;
-                    self.held.insert(prefix);
+                    self.held.insert(route);
                 }
-                Ok(Added::SomebodyElses) => taken.push(prefix),
+                Ok(Added::SomebodyElses) => taken.push(route.prefix),
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }
-        for prefix in plan.remove {
-            match self.socket.remove(&self.config, &prefix) {
+        for route in plan.remove {
+            match self.socket.remove(&self.config, &route) {
                 Ok(()) => {
                     changed += 1;
-                    self.held.remove(&prefix);
+                    self.held.remove(&route);
                 }
                 Err(error) => outcome = outcome.and(Err(error)),
             }
@@ -173,7 +199,7 @@ impl Routes {
         self.sync(&BTreeSet::new())
     }
 
-    fn allowed(&self, wanted: &BTreeSet<Prefix>) -> Result<BTreeSet<Prefix>, RouteError> {
+    fn allowed(&self, wanted: &BTreeSet<Prefix>) -> Result<BTreeSet<Held>, RouteError> {
         if wanted.len() > MAX_ROUTES {
             let got = wanted.len();
             return Err(RouteError::TooMany { got });
@@ -181,6 +207,11 @@ impl Routes {
         let all = wanted.iter().copied();
         Ok(all
             .filter(|prefix| self.config.default_route || prefix.bits() > 0)
+            .map(|prefix| Held {
+                prefix,
+                table: self.config.table,
+                metric: self.config.effective_metric(&prefix),
+            })
             .collect())
     }
 }
@@ -204,13 +235,13 @@ pub fn protected<'a>(policies: impl Iterator<Item = &'a xfrm::Policy>) -> BTreeS
 pub const MAX_ROUTES: usize = 1 << 17;
 
 /// What is to be done.
-struct Plan {
-    add: Vec<Prefix>,
-    remove: Vec<Prefix>,
+struct Plan<T> {
+    add: Vec<T>,
+    remove: Vec<T>,
 }
 
-impl Plan {
-    fn new(held: &BTreeSet<Prefix>, wanted: &BTreeSet<Prefix>) -> Self {
+impl<T: Copy + Ord> Plan<T> {
+    fn new(held: &BTreeSet<T>, wanted: &BTreeSet<T>) -> Self {
         Self {
             add: wanted.difference(held).copied().collect(),
             remove: held.difference(wanted).copied().collect(),

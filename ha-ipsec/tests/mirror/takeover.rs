@@ -1,6 +1,7 @@
 //! What holds through takeovers.
 
 use ha_ipsec::linux::mirror::{Mode, Usage};
+use ha_ipsec::linux::xfrm;
 use ha_ipsec::replay::InboundPolicy;
 
 use crate::harness::{UNIX_S, inbound, inbound_id, outbound_id};
@@ -59,6 +60,30 @@ fn numbers_and_windows_survive_crashes_in_both_directions() {
         }
         assert_eq!(world.mirror(active).stats().beyond_budget, 0);
     }
+}
+
+#[test]
+fn policies_come_with_the_takeover_and_not_before() {
+    let mut world = world(Mode::Full);
+    let mut policy = xfrm::Policy::default();
+    policy.info.dir = xfrm::dir::OUT;
+    policy.info.sel.family = xfrm::Family::INET;
+    policy
+        .attributes
+        .push(xfrm::Attribute::Templates(vec![xfrm::Template {
+            family: xfrm::Family::INET,
+            saddr: inbound_id(0).destination.into(),
+            mode: xfrm::mode::TUNNEL,
+            ..xfrm::Template::default()
+        }]));
+    world.kernels[0].install_policy(policy.clone());
+    world.run_for(1500);
+    // With it, the standby could send.
+    assert_eq!(world.kernels[1].policies_held(), 0);
+    world.crash(0);
+    world.run_until("takeover", |world| world.is_active(1));
+    assert_eq!(world.kernels[1].policies_held(), 1);
+    assert!(world.config.filter.takes_policy(&policy));
 }
 
 #[test]

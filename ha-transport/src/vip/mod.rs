@@ -5,7 +5,7 @@
 //! as request and as reply) and unsolicited neighbour advertisements (RFC 4861 §7.2.6).
 //! [`VirtualAddresses::release`] removes them.
 //!
-//! Nobody else's address is touched. Ours carry a mark in the kernel (IFA_PROTO, since Linux 5.18), by
+//! Nobody else's address is touched: what was added is removed, exactly. Ours carry a mark in the kernel (IFA_PROTO, since Linux 5.18), by
 //! which a process that starts again after a crash finds what its former life left
 //! ([`VirtualAddresses::clean_up`]). An address that is there without the mark is an error.
 //!
@@ -13,13 +13,15 @@
 //! alone, and waiting for its answer would delay each takeover. Who holds the role is decided by the
 //! redundancy facility, not by the network.
 //!
-//! Calls take a few system calls for each address, and do not wait for the network.
+//! Calls take a few system calls for each address, and wait for nobody: announcements are sent by a thread
+//! of their own.
 
 mod address;
 mod announce;
 mod error;
 mod rtnetlink;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use ha_core::time::Time;
@@ -27,18 +29,21 @@ use ha_core::time::Time;
 pub use address::{InvalidVirtualAddress, VirtualAddress};
 pub use error::VipError;
 
-use announce::announce;
-use rtnetlink::{Added, Interfaces};
+use announce::Announcer;
+use rtnetlink::{Added, Interfaces, Placed};
 
 /// The virtual addresses of a group.
 #[derive(Debug)]
 pub struct VirtualAddresses {
     addresses: Vec<VirtualAddress>,
     is_taken: bool,
+    /// What was put onto an interface, and is to be removed: never more, never less.
+    placed: HashSet<Placed>,
     /// When to look whether all are still there.
     look: Time,
     /// Announcements that are still to come, and when the next one is due.
     repeats: Option<(u32, Time)>,
+    announcer: Announcer,
 }
 
 impl VirtualAddresses {
@@ -53,17 +58,20 @@ impl VirtualAddresses {
                 allowed: MAX_ADDRESSES,
             });
         }
-        for (place, address) in addresses.iter().enumerate() {
-            let before = &addresses[..place];
-            if before.iter().any(|it| it.address == address.address) {
+        let mut known = HashSet::new();
+        for address in &addresses {
+            // A link-local address may be on each of several links.
+            if !known.insert((&address.interface, address.address)) {
                 return Err(VipError::Twice(address.address));
             }
         }
         Ok(Self {
             addresses,
             is_taken: false,
+            placed: HashSet::new(),
             look: Time::ZERO,
             repeats: None,
+            announcer: Announcer::default(),
         })
     }
 
@@ -80,24 +88,30 @@ impl VirtualAddresses {
     /// Removes what a former life of this program left, before the role is known. Returns how many.
     ///
     /// # Errors
-    /// An address that somebody else configured; an interface that is not there; a lack of
-    /// privileges.
+    /// An address that somebody else configured; a lack of privileges.
     pub fn clean_up(&mut self) -> Result<usize, VipError> {
         let mut interfaces = Interfaces::open()?;
-        let mut removed = 0;
+        let (mut removed, mut outcome) = (0, Ok(()));
         for address in &self.addresses {
-            removed += usize::from(interfaces.remove_marked(address)?);
+            for found in interfaces.find(address)? {
+                if found.ours {
+                    interfaces.remove(&found.placed)?;
+                    removed += 1;
+                } else {
+                    outcome = Err(rtnetlink::in_use(address, found.placed.index));
+                }
+            }
         }
         self.is_taken = false;
-        Ok(removed)
+        outcome.map(|()| removed)
     }
 
-    /// This unit became active: the addresses come here and are announced, now and by
+    /// This unit became active: the addresses come here, and are announced, now and by
     /// [`tick`](Self::tick) a few times more.
     ///
     /// # Errors
-    /// As for [`clean_up`](Self::clean_up). Those that could be added are here and are announced;
-    /// [`release`](Self::release) removes them.
+    /// As for [`clean_up`](Self::clean_up), and an interface that is not there. Those that could be
+    /// added are here and are announced; [`release`](Self::release) removes them.
     pub fn take(&mut self, now: Time) -> Result<(), VipError> {
         self.is_taken = true;
         self.repeats = Some((REPEATS, now + REPEAT_INTERVAL));
@@ -107,18 +121,22 @@ impl VirtualAddresses {
     /// This unit is not active any more: the addresses go.
     ///
     /// # Errors
-    /// When one could not be removed; the others are gone.
+    /// When one could not be removed; the others are gone. Call it again then.
     pub fn release(&mut self) -> Result<(), VipError> {
         (self.is_taken, self.repeats) = (false, None);
+        if self.placed.is_empty() {
+            return Ok(());
+        }
         let mut interfaces = Interfaces::open()?;
         let mut outcome = Ok(());
-        for address in &self.addresses {
-            match interfaces.remove_marked(address) {
-                // Not ours, or gone with its interface: it does not attract packets on our behalf.
-                Ok(_) | Err(VipError::InUse { .. } | VipError::NoInterface(_)) => {}
-                Err(error) => outcome = outcome.and(Err(error)),
-            }
-        }
+        self.placed
+            .retain(|placed| match interfaces.remove(placed) {
+                Ok(()) => false,
+                Err(error) => {
+                    outcome = Err(error);
+                    true
+                }
+            });
         outcome
     }
 
@@ -131,7 +149,7 @@ impl VirtualAddresses {
         if let Some((left, due)) = self.repeats
             && now >= due
         {
-            self.addresses.iter().for_each(announce_or_say);
+            self.announcer.announce(self.addresses.clone());
             let left = left - 1;
             self.repeats = (left > 0).then(|| (left, now + REPEAT_INTERVAL));
         }
@@ -141,26 +159,24 @@ impl VirtualAddresses {
         self.put(now)
     }
 
-    /// Adds what is not there, and announces it.
+    /// Adds what is not there, all of it first, and announces it.
     fn put(&mut self, now: Time) -> Result<(), VipError> {
         self.look = now + LOOK_INTERVAL;
         let mut interfaces = Interfaces::open()?;
-        let mut outcome = Ok(());
+        let (mut outcome, mut fresh) = (Ok(()), Vec::new());
         for address in &self.addresses {
             match interfaces.add(address) {
-                Ok(Added::Now) => announce_or_say(address),
-                Ok(Added::Before) => {}
+                Ok((placed, added)) => {
+                    self.placed.insert(placed);
+                    if added == Added::Now {
+                        fresh.push(address.clone());
+                    }
+                }
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }
+        self.announcer.announce(fresh);
         outcome
-    }
-}
-
-/// The address works without it, only later: neighbours ask again by themselves.
-fn announce_or_say(address: &VirtualAddress) {
-    if let Err(error) = announce(address) {
-        tracing::warn!(%address, %error, "the address could not be announced");
     }
 }
 

@@ -272,19 +272,18 @@ impl<K: Kernel> Mirror<K> {
 
     /// This unit became active: call it when the database is open
     /// ([`SadStats::open`](crate::sad::SadStats::open)), and before the virtual addresses come here.
-    /// Afterwards the kernel may carry packets.
+    /// Afterwards the kernel may carry packets. What it has besides is entered by the next
+    /// [`poll`](Self::poll), which no packet waits for.
     ///
     /// # Errors
-    /// When the kernel cannot be asked, or what it holds cannot be entered: the addresses must not come
-    /// here yet. Call it again.
+    /// When the kernel cannot be asked: the addresses must not come here yet. Call it again.
     pub fn become_active(&mut self, clocks: Clocks) -> Result<Takeover, MirrorError> {
-        let mut follower = Box::new(Follower::new(Arc::clone(&self.config), clocks.now));
         // A takeover that fails half way is done again as a whole.
         self.role = Role::Idle;
         let mut applier = Applier::new(Arc::clone(&self.config));
         let takeover = applier.apply(Source::Active, self.parts(), clocks)?;
-        follower.resync(self.parts(), clocks)?;
-        self.role = Role::Active(follower);
+        let follower = Follower::new(Arc::clone(&self.config), clocks.now);
+        self.role = Role::Active(Box::new(follower));
         Ok(takeover)
     }
 

@@ -17,7 +17,7 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::sockopt::{self, Timeout};
 
-use super::{MAX_ROUTES, Prefix, RouteConfig, RouteError};
+use super::{Held, MAX_ROUTES, Prefix, RouteConfig, RouteError};
 
 /// Whether a route was added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,19 +52,22 @@ impl RouteSocket {
         })
     }
 
-    /// The routes with our protocol in the table.
-    pub(super) fn ours(&mut self, config: &RouteConfig) -> Result<BTreeSet<Prefix>, RouteError> {
+    /// The routes with our protocol, in whatever table.
+    pub(super) fn ours(&mut self, config: &RouteConfig) -> Result<BTreeSet<Held>, RouteError> {
         let mut all = BTreeSet::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut request = RouteMessage::default();
             request.header.address_family = family;
             let request = RouteNetlinkMessage::GetRoute(request);
             let what = "reading the routes";
+            let is_ours = |route: &RouteMessage| {
+                route.header.protocol == RouteProtocol::from(config.protocol)
+            };
             let answers = self
-                .request(request, NLM_F_DUMP)
+                .request(request, NLM_F_DUMP, is_ours)
                 .map_err(|error| failed(what, &error))?;
             all.extend(answers.iter().filter_map(|answer| match answer {
-                RouteNetlinkMessage::NewRoute(route) => ours(route, config),
+                RouteNetlinkMessage::NewRoute(route) => Some(held(route)),
                 _ => None,
             }));
         }
@@ -79,7 +82,7 @@ impl RouteSocket {
         let index = name_to_index(&self.socket, &config.interface)
             .map_err(|_| RouteError::NoInterface(config.interface.clone()))?;
         let route = RouteNetlinkMessage::NewRoute(message(config, prefix, Some(index)));
-        match self.request(route, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL) {
+        match self.request(route, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, |_| true) {
             Ok(_) => Ok(Added::Now),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Added::SomebodyElses),
             Err(error) => Err(failed("adding a route", &error)),
@@ -87,13 +90,14 @@ impl RouteSocket {
     }
 
     /// Only ours: the kernel compares the protocol. One that is gone is gone.
-    pub(super) fn remove(
-        &mut self,
-        config: &RouteConfig,
-        prefix: &Prefix,
-    ) -> Result<(), RouteError> {
-        let route = RouteNetlinkMessage::DelRoute(message(config, prefix, None));
-        match self.request(route, NLM_F_ACK) {
+    pub(super) fn remove(&mut self, config: &RouteConfig, held: &Held) -> Result<(), RouteError> {
+        let found = RouteConfig {
+            table: held.table,
+            metric: held.metric,
+            ..config.clone()
+        };
+        let route = RouteNetlinkMessage::DelRoute(message(&found, &held.prefix, None));
+        match self.request(route, NLM_F_ACK, |_| true) {
             Ok(_) => Ok(()),
             Err(error) if error.raw_os_error() == Some(ESRCH) => Ok(()),
             Err(error) => Err(failed("removing a route", &error)),
@@ -104,6 +108,7 @@ impl RouteSocket {
         &mut self,
         message: RouteNetlinkMessage,
         flags: u16,
+        wanted: impl Fn(&RouteMessage) -> bool,
     ) -> io::Result<Vec<RouteNetlinkMessage>> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
@@ -117,14 +122,19 @@ impl RouteSocket {
         let mut answers = Vec::new();
         loop {
             let (datagram, sender) = self.socket.recv_from_full()?;
-            if sender.port_number() == 0 && self.take(&datagram, &mut answers)? {
+            if sender.port_number() == 0 && self.take(&datagram, &wanted, &mut answers)? {
                 return Ok(answers);
             }
         }
     }
 
     /// Whether the answer is complete.
-    fn take(&self, mut rest: &[u8], answers: &mut Vec<RouteNetlinkMessage>) -> io::Result<bool> {
+    fn take(
+        &self,
+        mut rest: &[u8],
+        wanted: &impl Fn(&RouteMessage) -> bool,
+        answers: &mut Vec<RouteNetlinkMessage>,
+    ) -> io::Result<bool> {
         while !rest.is_empty() {
             let packet = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest);
             let packet = packet.map_err(|error| io::Error::other(error.to_string()))?;
@@ -143,6 +153,9 @@ impl RouteSocket {
                         }
                     };
                 }
+                // A router may have a million of others.
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route))
+                    if !wanted(&route) => {}
                 NetlinkPayload::InnerMessage(message) => answers.push(message),
                 _ => {}
             }
@@ -201,14 +214,14 @@ fn family(address: IpAddr) -> AddressFamily {
     }
 }
 
-fn ours(route: &RouteMessage, config: &RouteConfig) -> Option<Prefix> {
-    let table = route.attributes.iter().find_map(|it| match it {
-        RouteAttribute::Table(table) => Some(*table),
-        _ => None,
-    });
-    let table = table.unwrap_or(route.header.table.into());
-    if table != config.table || route.header.protocol != RouteProtocol::from(config.protocol) {
-        return None;
+fn held(route: &RouteMessage) -> Held {
+    let (mut table, mut metric) = (route.header.table.into(), 0);
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Table(found) => table = *found,
+            RouteAttribute::Priority(found) => metric = *found,
+            _ => {}
+        }
     }
     let bits = route.header.destination_prefix_length;
     let destination = route.attributes.iter().find_map(|it| match it {
@@ -220,7 +233,11 @@ fn ours(route: &RouteMessage, config: &RouteConfig) -> Option<Prefix> {
         AddressFamily::Inet => IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED),
         _ => IpAddr::V6(core::net::Ipv6Addr::UNSPECIFIED),
     };
-    Some(Prefix::new(destination.unwrap_or(default), bits))
+    Held {
+        prefix: Prefix::new(destination.unwrap_or(default), bits),
+        table,
+        metric,
+    }
 }
 
 /// The kernel answers at once.
