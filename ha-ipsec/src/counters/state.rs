@@ -182,6 +182,15 @@ impl Counters {
         rows.control(slot.index())?.live.user().get().copied()
     }
 
+    /// Whether the counter of an instance is as it arrived: nothing used it, and nothing of it was sent,
+    /// since this unit became active.
+    #[cfg(all(feature = "linux", target_os = "linux"))]
+    pub(crate) fn is_dormant(&self, instance: u64) -> bool {
+        let rows = self.rows.lock();
+        let row = rows.find(instance).and_then(|slot| rows.row(slot));
+        row.is_some_and(|row| matches!(row.state, State::Dormant(_)))
+    }
+
     /// Whether the counter of an instance is here.
     pub(crate) fn holds(&self, instance: u64) -> bool {
         self.rows.lock().find(instance).is_some()

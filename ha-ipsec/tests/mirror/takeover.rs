@@ -63,6 +63,24 @@ fn numbers_and_windows_survive_crashes_in_both_directions() {
 }
 
 #[test]
+fn a_takeover_looks_at_what_moved_and_not_at_everything() {
+    let mut world = world(Mode::Full);
+    for number in 2..40 {
+        world.install(&[0], number);
+    }
+    world.run_for(3000);
+    traffic(&mut world, 0, 300, 1);
+    let dumps = world.mirror(1).stats().dumps;
+    world.crash(0);
+    world.run_until("takeover", |world| world.is_active(1));
+    // The one that follows, once the kernel carries packets.
+    assert_eq!(world.mirror(1).stats().dumps, dumps + 1);
+    assert_eq!(world.mirror(1).stats().followed, 2 * 39);
+    world.send(1, 1, 10);
+    world.send(1, 39, 10);
+}
+
+#[test]
 fn policies_come_with_the_takeover_and_not_before() {
     let mut world = world(Mode::Full);
     let mut policy = xfrm::Policy::default();

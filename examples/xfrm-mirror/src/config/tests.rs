@@ -18,7 +18,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         Identity::generate("unit-0")
             .unwrap()
-            .save(&folder.path().join("identity"))
+            .save(folder.path().join("identity"))
             .unwrap();
         let peer = Identity::generate("unit-1")
             .unwrap()

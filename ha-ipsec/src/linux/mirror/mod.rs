@@ -278,9 +278,12 @@ impl<K: Kernel> Mirror<K> {
     /// # Errors
     /// When the kernel cannot be asked: the addresses must not come here yet. Call it again.
     pub fn become_active(&mut self, clocks: Clocks) -> Result<Takeover, MirrorError> {
-        // A takeover that fails half way is done again as a whole.
-        self.role = Role::Idle;
-        let mut applier = Applier::new(Arc::clone(&self.config));
+        let mut applier = match core::mem::replace(&mut self.role, Role::Idle) {
+            Role::Standby(applier) => applier,
+            // A takeover that failed half way is done again as a whole.
+            Role::Idle | Role::Active(_) => Applier::new(Arc::clone(&self.config)),
+        };
+        self.tell(&mut applier)?;
         let takeover = applier.apply(Source::Active, self.parts(), clocks)?;
         let follower = Follower::new(Arc::clone(&self.config), clocks.now);
         self.role = Role::Active(Box::new(follower));
@@ -323,8 +326,7 @@ impl<K: Kernel> Mirror<K> {
         match core::mem::replace(&mut self.role, Role::Idle) {
             Role::Idle => Ok(false),
             Role::Standby(mut applier) => {
-                // They only say that the kernel is written, and must not pile up.
-                let mut done = self.discard_events();
+                let mut done = self.tell(&mut applier);
                 if applier.is_due(clocks.now) {
                     let applied = applier.apply(Source::Standby, self.parts(), clocks);
                     done = done.and(applied.map(drop));
@@ -348,8 +350,11 @@ impl<K: Kernel> Mirror<K> {
         Ok(self.kernel.policies()?)
     }
 
-    fn discard_events(&mut self) -> Result<(), MirrorError> {
-        while self.kernel.next_event()?.is_some() {}
+    /// What the kernel of a standby told.
+    fn tell(&mut self, applier: &mut Applier) -> Result<(), MirrorError> {
+        while let Some(event) = self.kernel.next_event()? {
+            applier.hear(&event);
+        }
         Ok(())
     }
 
