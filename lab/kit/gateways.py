@@ -5,7 +5,7 @@ import time
 
 from . import natt, strongswan, xfrm
 from .mirror import Mirror, identities, wait_in_sync
-from .shell import expect, wait_for
+from .shell import LabError, expect, wait_for
 from .topology import HA, SYNC
 
 
@@ -109,10 +109,26 @@ class StrongswanHa(Gateways):
         self.in_sync()
 
     def start_unit(self, unit):
+        self.start_charon(unit)
+        self.start_mirror(unit)
+
+    def start_charon(self, unit):
         ha = strongswan.ha_settings(HA[unit], HA[1 - unit])
         self.charons[unit] = strongswan.Charon(self.pair.gateways[unit], self.lab.folder, ha)
         start_gateway(self.charons[unit], self.pair.net, self.child)
-        self.start_mirror(unit)
+
+    def wait_copies(self, unit, sas=2, timeout=20):
+        """On a busy machine the plugin asks for all SAs before its connection is loaded, ignores the
+        answer ("HA is missing nodes peer configuration") and never asks again: strongSwan is started
+        anew then."""
+        for _ in range(3):
+            try:
+                return super().wait_copies(unit, sas, 8)
+            except LabError:
+                self.lab.note(f"strongSwan of unit {unit} missed its resync and is started anew")
+                self.charons[unit].kill()
+                self.start_charon(unit)
+        return super().wait_copies(unit, sas, timeout)
 
     def wait_responsible(self, unit):
         """Waits until strongSwan on `unit` has taken the segment: until then it ignores IKE."""
