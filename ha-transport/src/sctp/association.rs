@@ -29,7 +29,7 @@ impl Association {
             socket.set_reuse_address(true)?;
             bind(&socket, local)?;
             socket.listen(BACKLOG)?;
-            Ok(Self(AsyncFd::register(socket)?))
+            Ok(Self(socket::watched(socket)?))
         };
         open().map_err(|error| bind_error(local[0], error))
     }
@@ -63,7 +63,7 @@ impl Association {
             socket.set_nonblocking(true)?;
             prepare(&socket)?;
             prefer_control(&socket);
-            return Ok((Self(AsyncFd::register(socket)?), remote));
+            return Ok((Self(socket::watched(socket)?), remote));
         }
     }
 
@@ -78,7 +78,7 @@ impl Association {
             let socket = open(local[0], config)?;
             let any_port: Vec<_> = local.iter().map(|a| SocketAddr::new(a.ip(), 0)).collect();
             bind(&socket, &any_port)?;
-            Ok(Self(AsyncFd::register(socket)?))
+            Ok(Self(socket::watched(socket)?))
         };
         let association = open().map_err(|error| bind_error(local[0], error))?;
         let address = remote[0];

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 
 use bytes::BytesMut;
 use socket2::{MsgHdr, Socket};
+use tokio::io::unix::AsyncFd;
 
 use super::layout;
 
@@ -19,6 +20,13 @@ pub(super) struct Piece {
     pub(super) is_notification: bool,
     /// The last piece of its message (`MSG_EOR`).
     pub(super) is_last: bool,
+}
+
+/// The socket within tokio; to be called within a runtime.
+pub(super) fn watched(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: `Socket` owns an open descriptor, answers `as_raw_fd` always with it, and closes it
+    // only when it is dropped, which `AsyncFd` does after its own use. Nothing takes it out.
+    Ok(unsafe { AsyncFd::register(socket) }?)
 }
 
 /// Sets an option of level `IPPROTO_SCTP`. `connectx` answers with the id of the association.
