@@ -4,6 +4,9 @@
     reason = "a test fails by panicking, helpers included"
 )]
 
+#[cfg(all(feature = "sctp", target_os = "linux"))]
+#[path = "support/sctp.rs"]
+mod sctp_alone;
 mod support;
 
 use std::time::Duration;

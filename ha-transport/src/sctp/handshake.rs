@@ -158,3 +158,43 @@ fn foreign(detail: &str) -> LinkError {
 }
 
 const EXPORTER: &[u8] = b"EXPORTER-ha-sctp-streams";
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    /// Hellos over lanes that are joined as `order` says, with a binding at each end.
+    async fn meet(order: [usize; 3], bindings: [Binding; 2]) -> [Result<(), LinkError>; 2] {
+        let [a, b, c] = [(); 3].map(|()| duplex(1000));
+        let near = [a.0, b.0, c.0];
+        let mut far = [Some(a.1), Some(b.1), Some(c.1)];
+        let far: [DuplexStream; 3] = order.map(|lane| far[lane].take().unwrap());
+        let (near, far) = tokio::join!(
+            hellos(near, Side::Accept, &bindings[0]),
+            hellos(far, Side::Dial, &bindings[1]),
+        );
+        [near.map(drop), far.map(drop)]
+    }
+
+    #[tokio::test]
+    async fn streams_that_belong_together_make_a_link() {
+        let [near, far] = meet([0, 1, 2], [[7; 32]; 2]).await;
+        assert!(near.is_ok() && far.is_ok());
+    }
+
+    #[tokio::test]
+    async fn streams_that_do_not_belong_together_are_refused() {
+        let [near, far] = meet([0, 2, 1], [[7; 32]; 2]).await;
+        assert!(near.is_err(), "mixed up");
+        assert!(far.unwrap_err().to_string().contains("mixed up"));
+        let [near, far] = meet([0, 1, 2], [[7; 32], [8; 32]]).await;
+        assert!(near.is_err(), "of another association");
+        assert!(
+            far.unwrap_err()
+                .to_string()
+                .contains("different associations")
+        );
+    }
+}
