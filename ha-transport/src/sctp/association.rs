@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::config::SctpConfig;
+use super::paths::PathState;
 use super::socket::Piece;
 use super::{layout, socket};
 use crate::error::LinkError;
@@ -99,7 +101,9 @@ impl Association {
             _ => {}
         }
         loop {
-            let mut ready = self.0.writable().await?;
+            // A refusal makes the socket readable, for its notification, and not writable.
+            let both = Interest::READABLE | Interest::WRITABLE;
+            let mut ready = self.0.ready(both).await?;
             if let Some(error) = socket.take_error()? {
                 return Err(error);
             }
@@ -111,11 +115,16 @@ impl Association {
         }
     }
 
-    /// The peer's primary address.
-    pub(super) fn peer(&self) -> io::Result<SocketAddr> {
-        let peer = self.0.get_ref().peer_addr()?;
-        peer.as_socket()
-            .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    /// How an address of the peer is; `None` if the association does not use it.
+    pub(super) fn path(&self, address: SocketAddr) -> Option<PathState> {
+        let mut info = layout::path_info(address);
+        socket::option(self.0.get_ref(), layout::PEER_ADDR_INFO, &mut info).ok()?;
+        match layout::path_info_state(&info)? {
+            0 => Some(PathState::Unreachable),
+            1 => Some(PathState::PotentiallyFailed),
+            2 => Some(PathState::Available),
+            _ => Some(PathState::Unknown),
+        }
     }
 
     /// Sends a message of at most [`MAX_MESSAGE_BYTES`] on a stream.

@@ -10,6 +10,7 @@ pub(super) const ASSOCINFO: i32 = 1;
 pub(super) const INITMSG: i32 = 2;
 pub(super) const NODELAY: i32 = 3;
 pub(super) const PEER_ADDR_PARAMS: i32 = 9;
+pub(super) const PEER_ADDR_INFO: i32 = 15;
 pub(super) const RECVRCVINFO: i32 = 32;
 pub(super) const BINDX_ADD: i32 = 100;
 pub(super) const CONNECTX: i32 = 110;
@@ -86,6 +87,18 @@ pub(super) fn send_info(stream: u16) -> [u8; CONTROL_HEADER_BYTES + 16] {
     to.control_header(16, SNDINFO);
     to.u16(stream).u16(0).u32(0).u32(0).u32(0);
     to.done()
+}
+
+/// `struct sctp_paddrinfo` that asks about an address.
+pub(super) fn path_info(address: SocketAddr) -> [u8; 152] {
+    let mut to = Writer::new();
+    to.u32(0).put(&addresses(&[address]));
+    to.done()
+}
+
+/// `spinfo_state` of the kernel's answer, an `enum sctp_spinfo_state`.
+pub(super) fn path_info_state(info: &[u8; 152]) -> Option<u32> {
+    Reader(info.get(4 + ADDRESS_BYTES..)?).u32()
 }
 
 /// Addresses one after the other, each as long as its family makes it.

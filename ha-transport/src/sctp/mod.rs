@@ -251,7 +251,8 @@ impl Setup {
         side: Side,
         remote: SocketAddr,
     ) -> Result<Link, LinkError> {
-        let (streams, mut pump) = Pump::new(association, self.paths.clone());
+        let (streams, mut pump) =
+            Pump::new(association, &self.remote_ends(remote), self.paths.clone());
         let Security::Tls(credentials) = &self.security else {
             let hellos = handshake::plaintext(streams, side);
             let lanes = fed(&mut pump, hellos).await?;
@@ -266,6 +267,13 @@ impl Setup {
                 Err(reason)
             }
         }
+    }
+
+    /// The peer's addresses with the port that it has in this association.
+    fn remote_ends(&self, seen: SocketAddr) -> Vec<SocketAddr> {
+        let ends = self.remote.iter();
+        ends.map(|end| SocketAddr::new(end.ip(), seen.port()))
+            .collect()
     }
 
     fn start(

@@ -10,7 +10,8 @@ use super::paths::PathState;
 pub(super) enum Notification {
     /// An address of the peer is in another state.
     Path { address: IpAddr, state: PathState },
-    /// The association was lost: aborted by the peer, or no path answers any more.
+    /// The association was lost: aborted by the peer, or no path answers any more. `error` is the
+    /// error cause of RFC 9260, section 3.3.10.
     Lost { error: u16 },
     /// The association began anew: the peer restarted, and what it held is gone.
     Restart,
@@ -49,7 +50,10 @@ impl Notification {
 /// `enum sctp_sac_state`.
 fn association(state: u16, error: u16) -> Notification {
     match state {
-        1 | 4 => Notification::Lost { error },
+        // In network order, as it came in the ABORT.
+        1 | 4 => Notification::Lost {
+            error: u16::from_be(error),
+        },
         2 => Notification::Restart,
         _ => Notification::Other,
     }
@@ -114,7 +118,7 @@ mod tests {
         let change = |state: u16| {
             let mut bytes = header(layout::ASSOC_CHANGE, 20);
             bytes.extend(state.to_ne_bytes());
-            bytes.extend(9_u16.to_ne_bytes());
+            bytes.extend(9_u16.to_be_bytes());
             bytes.extend([0; 8]);
             Notification::parse(&bytes)
         };

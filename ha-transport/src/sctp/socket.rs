@@ -48,6 +48,27 @@ pub(super) fn set_option(socket: &Socket, name: i32, value: &[u8]) -> io::Result
     Ok(())
 }
 
+/// Reads an option of level `IPPROTO_SCTP` into `value`, which the kernel reads as well: the address
+/// that is asked about.
+pub(super) fn option(socket: &Socket, name: i32, value: &mut [u8]) -> io::Result<()> {
+    let mut length = libc::socklen_t::try_from(value.len()).map_err(io::Error::other)?;
+    // SAFETY: `value` is readable and writable for `length` bytes during the call, and the kernel
+    // writes no more than `length` says.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_SCTP,
+            name,
+            value.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Sends one message on `stream`.
 pub(super) fn send(socket: &Socket, stream: u16, message: &[u8]) -> io::Result<usize> {
     let control = layout::send_info(stream);

@@ -4,6 +4,7 @@
 //! what is held is bounded by the queues, whatever the peer sends.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::association::{Association, MAX_MESSAGE_BYTES};
 use super::notification::Notification;
-use super::paths::{PathState, Paths};
+use super::paths::Paths;
 use super::socket::Piece;
 use crate::lane::Lane;
 
@@ -46,7 +47,11 @@ pub(super) struct Pump {
 
 impl Pump {
     /// The streams of an association in the order of the lanes, and what feeds them.
-    pub(super) fn new(association: Association, paths: Paths) -> ([LaneStream; 3], Self) {
+    pub(super) fn new(
+        association: Association,
+        remote: &[SocketAddr],
+        paths: Paths,
+    ) -> ([LaneStream; 3], Self) {
         let association = Arc::new(association);
         let end = End::default();
         let channels = Lane::ALL.map(|_| mpsc::channel(QUEUED_PIECES));
@@ -64,8 +69,11 @@ impl Pump {
                 }
             })
         };
-        if let Ok(peer) = association.peer() {
-            paths.set(peer.ip(), PathState::Available);
+        // The path on which the association began is not reported.
+        for address in remote {
+            if let Some(state) = association.path(*address) {
+                paths.set(address.ip(), state);
+            }
         }
         let pump = Self {
             association,
@@ -140,7 +148,11 @@ impl Pump {
         match notification {
             Notification::Path { address, state } => self.paths.set(address, state),
             Notification::Lost { error } => {
-                return Err(Some(format!("the association was lost (cause {error})")));
+                return Err(Some(match error {
+                    0 => "no path of the association answers any more".to_owned(),
+                    USER_INITIATED_ABORT => "the peer aborted the association".to_owned(),
+                    _ => format!("the association was lost (SCTP error cause {error})"),
+                }));
             }
             Notification::Restart => return Err(Some("the peer began anew".to_owned())),
             Notification::Incomplete => {
@@ -208,6 +220,8 @@ impl AsyncWrite for LaneStream {
     }
 }
 
+/// RFC 9260, section 3.3.10.12.
+const USER_INITIATED_ABORT: u16 = 12;
 /// Most pieces held for a lane that is not read; then nothing is taken from the kernel.
 const QUEUED_PIECES: usize = 16;
 /// Memory taken at once for what is read.
