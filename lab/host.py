@@ -43,6 +43,7 @@ def main():
     begin = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool:
         results = list(pool.map(lambda n: run(scenarios[n], options), chosen))
+    results = [again(scenarios[r["name"]], options, r) for r in results]
     finish(chosen, results, time.monotonic() - begin)
 
 
@@ -92,6 +93,20 @@ def run(one, options):
     print(f"-- {one.name}: {result['outcome'].upper()} in {result['wall_s']:.0f} s"
           + (f": {result['why']}" if result["why"] else ""), flush=True)
     return result
+
+
+def again(one, options, result):
+    """A guest is one process among others: on a busy machine its clocks stand still, and what waits
+    for something gives up. Such a failure is tried once more, alone. A broken promise is not: once
+    is once too often."""
+    if result["outcome"] == "passed" or result["why"].startswith(("P1", "P2")):
+        return result
+    print(f"-- {one.name}: once more, alone", flush=True)
+    second = run(one, options)
+    second["notes"].append(f"the first attempt failed: {result['why']}")
+    if second["outcome"] == "passed":
+        second["second_attempt"] = True
+    return second
 
 
 def boot(one, folder):
@@ -154,6 +169,8 @@ def finish(chosen, results, seconds):
     print()
     for result in results:
         hint = "" if result["outcome"] == "passed" else f"  {result['why']}"
+        if result.get("second_attempt"):
+            hint = "  at the second attempt"
         print(f"{result['name']:28} {result['outcome'].upper():7} {result['wall_s']:6.1f} s{hint}")
     print(f"\n{len(results) - len(failed)} passed, {len(failed)} failed, {seconds:.0f} s")
     path = os.path.join(PLACE, "results.json")

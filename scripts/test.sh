@@ -25,6 +25,7 @@ steps=(
   "simulator-sas  the simulator with SAs and packets, $((${HA_SIM_SEEDS:-10000})) seeds"
   "loom           loom models of what threads share"
   "fuzz           fuzz targets: build, and a bounded run over each corpus"
+  "lab            the laboratory: real kernels, real peers"
 )
 
 usage() {
@@ -142,6 +143,15 @@ step_loom() {
   fi
 }
 
+# Kernels that have ESP and SCTP are guests; see lab/README.md.
+step_lab() {
+  if [[ $(id -u) -ne 0 || $(uname -s) != Linux ]] || ! command -v apt-get >/dev/null; then
+    skip "the laboratory takes root on Debian"
+    return 0
+  fi
+  scripts/lab.sh
+}
+
 # The flags of cargo-fuzz, less the address sanitizer: these work with a stable compiler, and the
 # only unsafe code, the system calls in ha-transport/src/sctp/socket.rs, is behind no target: there is
 # nothing for the sanitizer to watch. `--target` keeps them from build scripts.
@@ -212,9 +222,11 @@ install_components() {
   done
 }
 
-# gcc: C code of the TLS provider; g++: libFuzzer. shellcheck is welcome, not needed.
+# gcc: C code of the TLS provider; g++: libFuzzer; ip: tests in network namespaces. shellcheck is
+# welcome, not needed.
 install_packages() {
   local needed=() wanted=()
+  [[ $(uname -s) != Linux ]] || command -v ip >/dev/null || needed+=(iproute2)
   command -v cc >/dev/null || needed+=(gcc libc6-dev)
   command -v c++ >/dev/null || needed+=(g++)
   command -v shellcheck >/dev/null || wanted+=(shellcheck)

@@ -5,8 +5,9 @@
 //! ESP is in `examples/xfrm-roundtrip.rs`.
 #![cfg(all(feature = "linux", target_os = "linux"))]
 
+mod namespace;
+
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
 
 use ha_ipsec::linux::convert::SaHandle;
 use ha_ipsec::linux::replay::{ReplayForm, ReplayState};
@@ -16,31 +17,7 @@ use ha_ipsec::linux::xfrm::{
     PolicyInfo, PolicyRef, Sa, SadInfo, Selector, SpiRange, SpiRequest, StateId, Template, dir,
     mode,
 };
-
-/// Runs a test again as the only one of a process in a new namespace.
-fn in_namespace(name: &str, test: fn()) {
-    const INSIDE: &str = "HA_IPSEC_TEST_INSIDE";
-    if std::env::var_os(INSIDE).is_some() {
-        return test();
-    }
-    let works = |how: &&&[&str]| {
-        let mut probe = Command::new("unshare");
-        probe.args(**how).arg("true").stderr(Stdio::null());
-        probe.status().is_ok_and(|status| status.success())
-    };
-    let ways: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];
-    let Some(how) = ways.iter().find(works) else {
-        println!("not run: no network namespace can be made here (needs root or user namespaces)");
-        return;
-    };
-    let status = Command::new("unshare")
-        .args(*how)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
-        .env(INSIDE, "1")
-        .status();
-    assert!(status.unwrap().success());
-}
+use namespace::in_namespace;
 
 /// `None` on a kernel without XFRM.
 fn socket() -> Option<XfrmSocket> {

@@ -50,9 +50,10 @@ impl Backoff {
 }
 
 impl Default for Backoff {
-    /// From 100 ms to 5 s.
+    /// From 100 ms to 1 s: a unit that starts waits a few seconds for the other one before it is active
+    /// alone, and must be found by then.
     fn default() -> Self {
-        Self::new(Duration::from_millis(100), Duration::from_secs(5))
+        Self::new(Duration::from_millis(100), Duration::from_secs(1))
     }
 }
 

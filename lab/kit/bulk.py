@@ -12,8 +12,8 @@ INTERVAL_S = 0.1
 class Bulk:
     """From the site to the lan, or the other way round with `reverse`."""
 
-    def __init__(self, pair, folder, seconds, reverse):
-        self.log = os.path.join(folder, f"iperf3-{'down' if reverse else 'up'}.json")
+    def __init__(self, pair, folder, seconds, reverse, name):
+        self.log = os.path.join(folder, f"iperf3-{name}-{'down' if reverse else 'up'}.json")
         self.server = pair.lan.spawn("iperf3", "-s", "-1", log=self.log + ".server")
         # Its port, 5201, in hexadecimal: what it prints sits in a buffer.
         wait_for(lambda: ":1451 " in pair.lan.run("cat", "/proc/net/tcp6"), "iperf3 in the lan")
@@ -32,7 +32,8 @@ class Bulk:
             stop(self.client)
         stop(self.server)
         with open(self.log, encoding="utf-8") as file:
-            report = json.load(file)
+            # Ended by a signal it may say more after its report.
+            report, _ = json.JSONDecoder().raw_decode(file.read())
         if not report.get("intervals"):
             raise LabError(f"iperf3 measured nothing: {report.get('error')}")
         rates = [step["sum"]["bits_per_second"] / 1e6 for step in report["intervals"]]

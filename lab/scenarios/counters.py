@@ -68,7 +68,7 @@ def bulk_takeover(lab, gateways, policy, reverse):
     many: that is measured, not demanded to be short."""
     pcap = lab.path(f"iperf-{policy}-{'down' if reverse else 'up'}.pcap")
     capture = Capture("peer-outer", pcap, snap=128)
-    bulk = Bulk(gateways.pair, lab.folder, 12, reverse)
+    bulk = Bulk(gateways.pair, lab.folder, 12, reverse, policy)
     time.sleep(3)
     gateways.fail_over()
     before, silent, after = bulk.wait(20)

@@ -8,6 +8,9 @@ from kit.topology import Pair
 from . import NEEDS
 from .trouble import cut, judge, links, started, steady
 
+# The test binary is there if the transport was built with SCTP.
+SCTP = (*NEEDS, "conformance-sctp")
+
 
 @scenario("sctp-conformance", "the tests that all transports share, over kernel SCTP", limit_s=300,
           needs=("conformance-sctp",))
@@ -26,7 +29,7 @@ def sctp_conformance(lab):
 
 
 @scenario("sctp-one-path", "one of two SCTP paths is lost: no takeover; then a real one", limit_s=240,
-          needs=NEEDS)
+          needs=SCTP)
 def sctp_one_path(lab):
     with Pair() as pair:
         gateways = started(lab, pair, sctp())
@@ -36,7 +39,8 @@ def sctp_one_path(lab):
         judge(lab, gateways, "SCTP, one path left")
 
 
-@scenario("sctp-no-path", "both SCTP paths are lost and come back", limit_s=240, needs=NEEDS)
+@scenario("sctp-no-path", "both SCTP paths are lost and come back", limit_s=240,
+          needs=SCTP)
 def sctp_no_path(lab):
     with Pair() as pair:
         cut(lab, started(lab, pair, sctp()), ("sync0", "sync1"))

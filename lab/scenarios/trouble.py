@@ -122,7 +122,9 @@ def cut(lab, gateways, devices):
           needs=NEEDS)
 def bad_line(lab):
     with Pair() as pair:
-        gateways = started(lab, pair)
+        # TCP waits 200 ms and more for what was lost, and twice as long if that is lost again: with
+        # keepalives of 100 ms x 5 one of 400 losses is a takeover.
+        gateways = started(lab, pair, Settings(mode="full", interval_ms=200, threshold=10))
         for machine in pair.gateways:
             machine.run("tc", "qdisc", "add", "dev", "sync0", "root", "netem", "delay", "20ms",
                         "5ms", "loss", "5%")

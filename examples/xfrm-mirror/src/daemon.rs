@@ -8,6 +8,7 @@ use ha_core::redundancy::RfState;
 use ha_core::scheme::{PeerHealth, PeerHealthConfig};
 use ha_core::time::Time;
 use ha_ipsec::linux::mirror::{Clocks, Mirror, Netlink};
+use ha_ipsec::linux::route::{RouteConfig, RouteError, Routes};
 use ha_ipsec::sad::Sad;
 use ha_ipsec::show::{Show, StatusFilter};
 use ha_transport::Node;
@@ -18,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -25,6 +27,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{LogLevel, Mode, Settings};
 use crate::hooks::{self, Occasion};
 use crate::link;
+use crate::lock::{self, Lock, LockError};
 use crate::plane::{Plane, Role};
 use crate::status::{self, Asked, MirrorStatus, Request, Status, TakeoverStatus};
 
@@ -34,6 +37,8 @@ use crate::status::{self, Asked, MirrorStatus, Request, Status, TakeoverStatus};
 pub(crate) enum DaemonError {
     #[error("the kernel: {0}")]
     Kernel(#[from] ha_ipsec::linux::socket::SocketError),
+    #[error("routes: {0}")]
+    Route(#[from] RouteError),
     #[error("virtual addresses: {0}")]
     Vip(#[from] ha_transport::vip::VipError),
     #[error("links: {0}")]
@@ -44,8 +49,12 @@ pub(crate) enum DaemonError {
     Table(#[from] ha_core::checkpoint::BuildError),
     #[error("the node: {0}")]
     Start(#[from] ha_transport::runtime::StartError),
+    #[error("the node ended by itself, which is a defect; this unit gives up its addresses")]
+    NodeEnded,
     #[error(transparent)]
     Socket(#[from] status::SocketError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -57,25 +66,38 @@ type Reload = reload::Handle<LevelFilter, tracing_subscriber::Registry>;
 /// # Errors
 /// When it cannot be set up.
 pub(crate) fn run(settings: Settings) -> Result<(), DaemonError> {
-    let reload = start_log(settings.log_level());
-    tokio::runtime::Builder::new_current_thread()
+    let (reload, _lines) = start_log(settings.log_level());
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?
-        .block_on(async { Daemon::start(settings, reload)?.serve().await })
+        .build()?;
+    let (node, done) = runtime.block_on(async {
+        let mut daemon = Daemon::start(settings, reload)?;
+        let done = daemon.serve().await;
+        // Addresses never outlive the daemon, however it ends.
+        daemon.plane.end();
+        Ok::<_, DaemonError>((daemon.node, done))
+    })?;
+    // It waits for its thread, which must not happen within a runtime.
+    drop(node);
+    done
 }
 
-fn start_log(level: LogLevel) -> Reload {
+/// A full pipe or disk must not stop the unit: lines wait in a bounded queue, and what does not fit is
+/// lost.
+fn start_log(level: LogLevel) -> (Reload, WorkerGuard) {
     let (filter, handle) = reload::Layer::new(filter(level));
-    // A line that cannot be written is no reason to end.
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(QUEUED_LINES)
+        .finish(std::io::stderr());
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .log_internal_errors(false)
-        .with_writer(std::io::stderr);
+        .with_writer(writer);
     tracing_subscriber::registry()
         .with(filter)
         .with(lines)
         .init();
-    handle
+    (handle, guard)
 }
 
 const fn filter(level: LogLevel) -> LevelFilter {
@@ -99,6 +121,11 @@ struct Daemon {
     signals: Signals,
     origin: Instant,
     known: Option<View>,
+    /// When the watchdog was told last.
+    fed: Time,
+    /// When to say that the other unit was never seen.
+    lonely: Option<Time>,
+    _lock: Lock,
 }
 
 struct Signals {
@@ -121,6 +148,8 @@ enum Woken {
 
 impl Daemon {
     fn start(settings: Settings, reload: Reload) -> Result<Self, DaemonError> {
+        // Before anything is touched: what another one holds is not a former life's.
+        let lock = lock::take(&settings.addresses)?;
         let (questions, asked) = mpsc::channel(QUESTIONS);
         let listener = status::listen(&settings.file.unit.status_socket)?;
         let mut addresses = VirtualAddresses::new(settings.addresses.clone())?;
@@ -133,25 +162,29 @@ impl Daemon {
         let kernel = Netlink::open(config.filter.clone(), room)?;
         let events = watched(kernel.events_fd().try_clone_to_owned()?)?;
         let mirror = Mirror::new(config, Sad::new(settings.sad())?, kernel)?;
+        let routes = settings.routes().map(open_routes).transpose()?;
         let node = start_node(&settings, &mirror)?;
         tokio::spawn(status::serve(listener, questions));
         let daemon = Self {
             reload,
             node,
-            plane: Plane::new(mirror, addresses),
+            plane: Plane::new(mirror, addresses, routes),
             events,
             asked,
             signals: Signals::listen()?,
             origin: now(),
             known: None,
+            fed: Time::ZERO,
+            lonely: Some(Time::ZERO + LONELY),
             settings,
+            _lock: lock,
         };
         tracing::info!(unit = daemon.settings.unit.value(), "running");
         notify(&[sd_notify::NotifyState::Ready]);
         Ok(daemon)
     }
 
-    async fn serve(mut self) -> Result<(), DaemonError> {
+    async fn serve(&mut self) -> Result<(), DaemonError> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -165,9 +198,15 @@ impl Daemon {
                     let status = self.status();
                     tracing::info!("{}", status.to_string().trim_end().replace('\n', "; "));
                 }
-                Woken::End => return self.end(&handle).await,
+                Woken::End => {
+                    self.end(&handle).await;
+                    return Ok(());
+                }
             }
             self.look();
+            if self.node.view().stopped {
+                return Err(DaemonError::NodeEnded);
+            }
         }
     }
 
@@ -221,7 +260,25 @@ impl Daemon {
         }
         self.known = Some(view);
         while self.plane.poll(self.clocks()) {}
-        notify(&[sd_notify::NotifyState::Watchdog]);
+        if clocks.now.since(self.fed) >= FEED {
+            self.fed = clocks.now;
+            notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+        self.look_for_peer(clocks.now);
+    }
+
+    /// Two units with one id never connect, and both become active.
+    fn look_for_peer(&mut self, now: Time) {
+        if self.known.as_ref().is_some_and(|view| view.peer_up) {
+            self.lonely = None;
+        }
+        if self.lonely.is_some_and(|due| now >= due) {
+            self.lonely = None;
+            tracing::error!(
+                "the other unit was not seen yet; does it run, do the links reach it, and do the \
+                 unit ids differ? Two units with one id never meet, and both would be active"
+            );
+        }
     }
 
     /// Until a unit knows of the other one, or is active itself, it leaves the kernel as it is: after a
@@ -275,35 +332,42 @@ impl Daemon {
 
     /// No more packets; what they moved goes to the standby; then the role.
     async fn hand_over(&mut self, node: &Node) -> Result<(), String> {
-        let clocks = self.clocks();
-        self.plane.settle(clocks);
-        let asked = node.switchover_of(self.settings.group, false);
-        let done = match tokio::time::timeout(HANDOVER_LIMIT, asked).await {
-            Ok(done) => done.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("not within {HANDOVER_LIMIT:?}")),
-        };
+        self.plane.settle(self.clocks());
+        let done = self.give_role(node).await;
         if done.is_err() {
             self.plane.resume(self.clocks());
         }
         done
     }
 
-    async fn end(mut self, node: &Node) -> Result<(), DaemonError> {
+    async fn give_role(&self, node: &Node) -> Result<(), String> {
+        let asked = node.switchover_of(self.settings.group, false);
+        match tokio::time::timeout(HANDOVER_LIMIT, asked).await {
+            Ok(done) => done.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("not within {HANDOVER_LIMIT:?}")),
+        }
+    }
+
+    async fn end(&mut self, node: &Node) {
         notify(&[sd_notify::NotifyState::Stopping]);
         let view = group(&self.node.view());
         let whole =
             view.is_some_and(|view| view.active && view.peer_state == Some(RfState::StandbyHot));
         if whole {
-            match self.hand_over(node).await {
+            self.plane.settle(self.clocks());
+            match self.give_role(node).await {
                 Ok(()) => tracing::info!("handed over"),
                 Err(why) => tracing::error!(why, "could not hand over; ending nevertheless"),
             }
-            self.look();
         }
+        let was_active = self.plane.role() == Role::Active;
         self.plane.end();
         node.stop().await;
+        if was_active {
+            let occasion = self.occasion("standby");
+            hooks::finish(self.settings.hooks().standby.as_ref(), &occasion).await;
+        }
         let _ = std::fs::remove_file(&self.settings.file.unit.status_socket);
-        Ok(())
     }
 
     /// SIGHUP: takes over what can change while it runs.
@@ -410,6 +474,16 @@ impl Signals {
     }
 }
 
+/// Without the routes of a former life.
+fn open_routes(config: RouteConfig) -> Result<Routes, RouteError> {
+    let mut routes = Routes::open(config)?;
+    let left = routes.clear()?;
+    if left > 0 {
+        tracing::warn!(left, "removed routes that a former life left");
+    }
+    Ok(routes)
+}
+
 /// On a thread of its own: keepalives do not wait for the kernel.
 fn start_node(settings: &Settings, mirror: &Mirror<Netlink>) -> Result<BlockingNode, DaemonError> {
     let mut scheme = PeerHealthConfig::for_keepalive(settings.keepalive);
@@ -444,7 +518,7 @@ async fn changed(node: &Node, known: Option<View>) {
             Ok(_) => return,
             Err(NodeError::TimedOut(_)) => {}
             // The node ended: so will the daemon.
-            Err(_) => std::future::pending().await,
+            Err(_) => return,
         }
     }
 }
@@ -479,7 +553,13 @@ fn unix_s() -> u64 {
 /// How often what is due is looked after.
 const TICK: Duration = Duration::from_millis(5);
 const HOUR: Duration = Duration::from_secs(3600);
-/// How long a unit that starts looks for the other one before it is active alone.
-const BOOT_WAIT: Duration = Duration::from_secs(3);
+/// How long a unit that starts looks for the other one before it is active alone: longer than an attempt
+/// to connect that was begun before it was there (3 s), and the pause after it (1 s).
+const BOOT_WAIT: Duration = Duration::from_secs(5);
 const HANDOVER_LIMIT: Duration = Duration::from_secs(10);
 const QUESTIONS: usize = 16;
+const QUEUED_LINES: usize = 4096;
+/// How often the watchdog is told that all is well.
+const FEED: Duration = Duration::from_secs(1);
+/// How long the other unit may be missing after the start before that is worth an error.
+const LONELY: Duration = Duration::from_secs(10);

@@ -45,6 +45,15 @@ pub(crate) fn start(command: Option<&String>, occasion: Occasion) {
     });
 }
 
+/// Runs a hook to its end: the last one, before the program ends.
+pub(crate) async fn finish(command: Option<&String>, occasion: &Occasion) {
+    if let Some(command) = command
+        && let Ended::Badly(why) = run(command, occasion, LAST_LIMIT).await
+    {
+        tracing::error!(event = occasion.event, why, "hook failed");
+    }
+}
+
 pub(crate) async fn run(command: &str, occasion: &Occasion, limit: Duration) -> Ended {
     let spawned = Command::new("/bin/sh")
         .arg("-c")
@@ -83,6 +92,8 @@ pub(crate) async fn run(command: &str, occasion: &Occasion, limit: Duration) -> 
 
 /// The longest that a hook may take.
 const LIMIT: Duration = Duration::from_secs(30);
+/// The longest that the last one may take.
+const LAST_LIMIT: Duration = Duration::from_secs(5);
 const MAX_OUTPUT_BYTES: u64 = 4096;
 
 #[cfg(test)]

@@ -29,9 +29,11 @@ fn add_one(
             let sctp = ha_transport::Sctp::new(ends.0, ends.1, identity, trust, config, limits)?;
             node.link(sctp)
         }
-        // The settings refuse it where it was not built in.
         #[cfg(not(feature = "sctp"))]
-        Transport::Sctp => node,
+        Transport::Sctp => {
+            let detail = "this program was built without sctp (--features sctp)".to_owned();
+            return Err(LinkError::Config { detail });
+        }
     })
 }
 

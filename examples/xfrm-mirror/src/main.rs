@@ -12,6 +12,7 @@ mod config;
 mod daemon;
 mod hooks;
 mod link;
+mod lock;
 mod plane;
 mod status;
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use ha_core::time::Time;
 use ha_ipsec::linux::mirror::{Clocks, Kernel, Mirror, Takeover};
+use ha_ipsec::linux::route::{Routes, protected};
 use ha_transport::vip::VirtualAddresses;
 
 /// What the data plane was made.
@@ -30,20 +31,31 @@ impl Role {
 pub(crate) struct Plane<K> {
     mirror: Mirror<K>,
     addresses: VirtualAddresses,
+    routes: Option<Routes>,
+    /// The change of policies that the routes follow, and when they are looked at again.
+    routed: (u64, Time),
     role: Role,
     /// After a failure, when to try again.
     retry: Time,
+    addresses_failed: bool,
     pub(crate) last_error: Option<String>,
     pub(crate) last_takeover: Option<(Takeover, Duration)>,
 }
 
 impl<K: Kernel> Plane<K> {
-    pub(crate) const fn new(mirror: Mirror<K>, addresses: VirtualAddresses) -> Self {
+    pub(crate) const fn new(
+        mirror: Mirror<K>,
+        addresses: VirtualAddresses,
+        routes: Option<Routes>,
+    ) -> Self {
         Self {
             mirror,
             addresses,
+            routes,
+            routed: (0, Time::ZERO),
             role: Role::Unknown,
             retry: Time::ZERO,
+            addresses_failed: false,
             last_error: None,
             last_takeover: None,
         }
@@ -90,7 +102,9 @@ impl<K: Kernel> Plane<K> {
             .mirror
             .become_active(clocks)
             .map_err(|e| e.to_string())?;
+        let written = now().duration_since(began);
         let taken = self.addresses.take(clocks.now);
+        self.route(clocks.now);
         let took = now().duration_since(began);
         tracing::info!(
             sas = takeover.sas,
@@ -98,12 +112,14 @@ impl<K: Kernel> Plane<K> {
             installed = takeover.installed,
             missing = takeover.missing,
             refused = takeover.refused,
+            ?written,
             ?took,
             "the data plane is here"
         );
         self.last_takeover = Some((takeover, took));
         // The SAs are right: an address that is missing is no reason to give them up.
         if let Err(error) = taken {
+            self.addresses_failed = true;
             self.failed(error.to_string());
         }
         Ok(())
@@ -112,6 +128,7 @@ impl<K: Kernel> Plane<K> {
     /// First the packets, then the SAs.
     fn deactivate(&mut self) -> Result<(), String> {
         let released = self.addresses.release();
+        self.unroute();
         self.mirror.become_standby().map_err(|e| e.to_string())?;
         released.map_err(|error| error.to_string())
     }
@@ -141,12 +158,23 @@ impl<K: Kernel> Plane<K> {
 
     /// Looks after what is due. Returns whether there is more to do at once.
     pub(crate) fn poll(&mut self, clocks: Clocks) -> bool {
-        self.addresses.tick(clocks.now);
+        self.keep_addresses(clocks.now);
         if clocks.now < self.retry {
             return false;
         }
         match self.mirror.poll(clocks) {
-            Ok(more) => more,
+            Ok(more) => {
+                let changes = self.mirror.stats().policy_changes;
+                if self.role == Role::Active
+                    && (changes != self.routed.0 || clocks.now >= self.routed.1)
+                {
+                    self.route(clocks.now);
+                }
+                if !self.addresses_failed {
+                    self.last_error = None;
+                }
+                more
+            }
             Err(error) => {
                 self.retry = clocks.now + RETRY;
                 self.failed(error.to_string());
@@ -155,8 +183,44 @@ impl<K: Kernel> Plane<K> {
         }
     }
 
+    /// Addresses that are missing come back as soon as they can.
+    fn keep_addresses(&mut self, now: Time) {
+        match self.addresses.tick(now) {
+            Ok(()) => self.addresses_failed = false,
+            Err(error) => {
+                self.addresses_failed = true;
+                self.failed(error.to_string());
+            }
+        }
+    }
+
+    /// Routes to the networks behind the peers, as the policies say.
+    fn route(&mut self, now: Time) {
+        let Some(routes) = &mut self.routes else {
+            return;
+        };
+        self.routed = (self.mirror.stats().policy_changes, now + REROUTE);
+        let synced = match self.mirror.kernel_policies() {
+            Ok(policies) => routes
+                .refresh()
+                .and_then(|()| routes.sync(&protected(policies.iter())))
+                .map(drop),
+            Err(error) => return self.failed(error.to_string()),
+        };
+        if let Err(error) = synced {
+            self.failed(error.to_string());
+        }
+    }
+
+    fn unroute(&mut self) {
+        if let Some(Err(error)) = self.routes.as_mut().map(Routes::clear) {
+            self.failed(error.to_string());
+        }
+    }
+
     /// Nothing of this program stays on the interfaces.
     pub(crate) fn end(&mut self) {
+        self.unroute();
         if let Err(error) = self.addresses.release() {
             self.failed(error.to_string());
         }
@@ -176,5 +240,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// Routes that somebody removed come back within this time.
+const REROUTE: Duration = Duration::from_secs(10);
 /// How long to leave the kernel alone after it failed.
 const RETRY: Duration = Duration::from_millis(100);

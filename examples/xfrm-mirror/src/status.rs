@@ -1,7 +1,7 @@
 //! The status socket: one line is asked, the rest is the answer.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -139,6 +139,8 @@ pub(crate) enum SocketError {
         .0.display()
     )]
     InUse(PathBuf),
+    #[error("{} is there and is no socket; remove it, or name another status_socket", .0.display())]
+    NoSocket(PathBuf),
     #[error("the status socket {}: {source}", path.display())]
     Io {
         path: PathBuf,
@@ -152,16 +154,31 @@ pub(crate) fn listen(path: &Path) -> Result<UnixListener, SocketError> {
         path: path.to_owned(),
         source,
     };
-    if path.exists() {
-        if UnixStream::connect(path).is_ok() {
-            return Err(SocketError::InUse(path.to_owned()));
-        }
-        // Of a process that is gone.
-        std::fs::remove_file(path).map_err(io)?;
-    }
+    remove_dead(path)?;
     let listener = UnixListener::bind(path).map_err(io)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(io)?;
     Ok(listener)
+}
+
+/// Removes the socket of a process that is gone, and nothing else.
+fn remove_dead(path: &Path) -> Result<(), SocketError> {
+    let io = |source| SocketError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let Ok(there) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !there.file_type().is_socket() {
+        return Err(SocketError::NoSocket(path.to_owned()));
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(SocketError::InUse(path.to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(io)
+        }
+        Err(error) => Err(io(error)),
+    }
 }
 
 /// Answers until nobody takes the questions any more.
@@ -227,3 +244,53 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<String, String> {
 const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(100);
 const MAX_LINE_BYTES: u64 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_socket_of_a_dead_process_is_replaced_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("status.sock");
+        let listener = listen(&path).unwrap();
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert!(matches!(listen(&path), Err(SocketError::InUse(_))));
+        drop(listener);
+        drop(listen(&path).unwrap());
+        let file = folder.path().join("file");
+        std::fs::write(&file, "precious").unwrap();
+        assert!(matches!(listen(&file), Err(SocketError::NoSocket(_))));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn questions_are_answered_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("status.sock");
+        let (questions, mut asked) = mpsc::channel(1);
+        tokio::spawn(serve(listen(&path).unwrap(), questions));
+        let ask_from = path.clone();
+        let client = std::thread::spawn(move || {
+            let status = ask(&ask_from, &Request::Status { json: true });
+            let refused = ask(&ask_from, &Request::Switchover);
+            (status, refused)
+        });
+        let first = asked.recv().await.unwrap();
+        assert_eq!(first.request, Request::Status { json: true });
+        first.answer.send(Ok("{}".to_owned())).unwrap();
+        let second = asked.recv().await.unwrap();
+        second.answer.send(Err("not active".to_owned())).unwrap();
+        while !client.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let (status, refused) = client.join().unwrap();
+        assert_eq!(status.unwrap(), "{}");
+        assert_eq!(refused.unwrap_err(), "not active");
+        let nobody = ask(&folder.path().join("none"), &Request::States).unwrap_err();
+        assert!(nobody.contains("no daemon answers"), "{nobody}");
+    }
+}

@@ -182,6 +182,15 @@ impl Counters {
         rows.control(slot.index())?.live.user().get().copied()
     }
 
+    /// Whether the counter of an instance is as it arrived: nothing used it, and nothing of it was sent,
+    /// since this unit became active.
+    #[cfg(all(feature = "linux", target_os = "linux"))]
+    pub(crate) fn is_dormant(&self, instance: u64) -> bool {
+        let rows = self.rows.lock();
+        let row = rows.find(instance).and_then(|slot| rows.row(slot));
+        row.is_some_and(|row| matches!(row.state, State::Dormant(_)))
+    }
+
     /// Whether the counter of an instance is here.
     pub(crate) fn holds(&self, instance: u64) -> bool {
         self.rows.lock().find(instance).is_some()
@@ -298,6 +307,13 @@ impl Counters {
         let config = &self.config;
         let unseen = config.flush_interval + config.observe_interval;
         let wait = config.detection + unseen;
+        // An outside path does not wait for its ceiling: beyond it is exposed, not stopped. So the
+        // ceiling need not last until a loss is noticed, and costs less at a takeover.
+        let unnoticed = if config.observe_interval.is_zero() {
+            config.detection * 5 / 8
+        } else {
+            Duration::ZERO
+        };
         Sizes {
             lead: LeadConfig {
                 max: config.replay_interval_outbound,
@@ -307,7 +323,7 @@ impl Counters {
             },
             ceiling: CeilingConfig {
                 max: config.replay_interval_inbound,
-                flush_interval: unseen + config.detection * 5 / 8,
+                flush_interval: unseen + unnoticed,
                 idle: config.quiet,
                 ..CeilingConfig::default()
             },

@@ -49,5 +49,6 @@
 pub mod convert;
 pub mod mirror;
 pub mod replay;
+pub mod route;
 pub mod socket;
 pub mod xfrm;

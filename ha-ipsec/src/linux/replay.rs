@@ -162,6 +162,13 @@ impl ReplayState {
             && (self.lowest()..other.lowest()).all(|number| self.is_seen(number))
     }
 
+    /// Whether a window refuses what `other` refuses, and nothing else above its own reach.
+    pub(crate) fn is_window_of(&self, other: &Self) -> bool {
+        let reach = u64::from(self.window).min(self.inbound);
+        self.inbound == other.inbound
+            && (0..reach).all(|back| self.bit(back) == other.is_seen(self.inbound - back))
+    }
+
     /// The least state that is ahead of both, with the smaller window.
     #[must_use]
     pub fn merge(&self, other: &Self) -> Self {

@@ -1,9 +1,13 @@
 //! SAs whose packets pass by: the data path is a kernel, which counts by itself and only tells how
 //! far it got.
 
+#[cfg(all(feature = "linux", target_os = "linux"))]
+use super::Sad;
 use super::path::{InboundSa, OutboundSa, SaCounters};
 pub use crate::counters::Begin;
 use crate::lifetime::Charge;
+#[cfg(all(feature = "linux", target_os = "linux"))]
+use crate::record::IpsecSa;
 use crate::replay::WindowImage;
 use crate::sequence::{MAX_BUDGET, SequenceSpace};
 
@@ -20,6 +24,14 @@ pub struct Observed {
     /// By how many numbers the path is behind what this unit, or another one, has used: set it forward
     /// to [`OutboundSa::resume_after`], or [`InboundSa::window_image`].
     pub behind: u64,
+}
+
+#[cfg(all(feature = "linux", target_os = "linux"))]
+impl Sad {
+    /// Whether an SA's counters are as they arrived from the unit that was active before.
+    pub(crate) fn is_dormant(&self, sa: &IpsecSa) -> bool {
+        self.inner.counters.is_dormant(sa.instance)
+    }
 }
 
 impl OutboundSa {

@@ -1,6 +1,7 @@
 //! What holds through takeovers.
 
 use ha_ipsec::linux::mirror::{Mode, Usage};
+use ha_ipsec::linux::xfrm;
 use ha_ipsec::replay::InboundPolicy;
 
 use crate::harness::{UNIX_S, inbound, inbound_id, outbound_id};
@@ -59,6 +60,48 @@ fn numbers_and_windows_survive_crashes_in_both_directions() {
         }
         assert_eq!(world.mirror(active).stats().beyond_budget, 0);
     }
+}
+
+#[test]
+fn a_takeover_looks_at_what_moved_and_not_at_everything() {
+    let mut world = world(Mode::Full);
+    for number in 2..40 {
+        world.install(&[0], number);
+    }
+    world.run_for(3000);
+    traffic(&mut world, 0, 300, 1);
+    let dumps = world.mirror(1).stats().dumps;
+    world.crash(0);
+    world.run_until("takeover", |world| world.is_active(1));
+    // The one that follows, once the kernel carries packets.
+    assert_eq!(world.mirror(1).stats().dumps, dumps + 1);
+    assert_eq!(world.mirror(1).stats().followed, 2 * 39);
+    world.send(1, 1, 10);
+    world.send(1, 39, 10);
+}
+
+#[test]
+fn policies_come_with_the_takeover_and_not_before() {
+    let mut world = world(Mode::Full);
+    let mut policy = xfrm::Policy::default();
+    policy.info.dir = xfrm::dir::OUT;
+    policy.info.sel.family = xfrm::Family::INET;
+    policy
+        .attributes
+        .push(xfrm::Attribute::Templates(vec![xfrm::Template {
+            family: xfrm::Family::INET,
+            saddr: inbound_id(0).destination.into(),
+            mode: xfrm::mode::TUNNEL,
+            ..xfrm::Template::default()
+        }]));
+    world.kernels[0].install_policy(policy.clone());
+    world.run_for(1500);
+    // With it, the standby could send.
+    assert_eq!(world.kernels[1].policies_held(), 0);
+    world.crash(0);
+    world.run_until("takeover", |world| world.is_active(1));
+    assert_eq!(world.kernels[1].policies_held(), 1);
+    assert!(world.config.filter.takes_policy(&policy));
 }
 
 #[test]
@@ -126,6 +169,23 @@ fn an_sa_that_comes_late_after_a_takeover_does_not_begin_at_0() {
     world.kernels[1].install(prepared(crate::harness::outbound(1)));
     world.step();
     world.send(1, 1, 10);
+}
+
+#[test]
+fn an_sa_that_only_the_ike_daemon_told_of_jumps_too() {
+    let mut world = world(Mode::Counters);
+    traffic(&mut world, 0, 50, 1);
+    // The IKE daemons install a new SA on both units; it is used, and its unit dies before the mirror
+    // has told of it.
+    world.pair.hold = true;
+    world.install(&[0, 1], 2);
+    world.step();
+    world.send(0, 2, 50);
+    world.crash(0);
+    world.pair.hold = false;
+    world.run_until("takeover", |world| world.is_active(1));
+    assert!(world.mirror(1).sad().record(&outbound_id(1)).is_some());
+    world.send(1, 2, 50);
 }
 
 #[test]

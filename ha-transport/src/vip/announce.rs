@@ -1,51 +1,97 @@
 //! Tells the neighbours where an address is now.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use pnet_datalink::{Channel, Config, DataLinkSender, NetworkInterface};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::rtnetlink::index_of;
 use super::{VipError, VirtualAddress};
 
-/// Announces an address once. Interfaces without hardware addresses have no neighbours to tell.
-pub(super) fn announce(address: &VirtualAddress) -> Result<(), VipError> {
-    let fail = |error| VipError::io("announcing a virtual address", error);
-    let Some((interface, mac)) = hardware(&address.interface)? else {
-        return Ok(());
-    };
-    match address.address {
-        IpAddr::V4(ip) => gratuitous_arp(&interface, mac, ip).map_err(fail),
-        IpAddr::V6(ip) => {
-            let index = index_of(&address.interface)?;
-            neighbour_advertisement(index, mac, ip).map_err(fail)
+/// A thread that announces, started when there is something: closing a packet socket takes the kernel 10
+/// ms, which a takeover must not wait for.
+#[derive(Debug, Default)]
+pub(super) struct Announcer(Option<SyncSender<Vec<VirtualAddress>>>);
+
+impl Announcer {
+    /// Announces these addresses soon. If the thread is far behind, they are not announced: it is busy
+    /// with the same ones, and the next repetition comes.
+    pub(super) fn announce(&mut self, addresses: Vec<VirtualAddress>) {
+        if addresses.is_empty() {
+            return;
+        }
+        let queue = self.0.get_or_insert_with(|| {
+            let (queue, rounds) = sync_channel(ROUNDS);
+            let thread = std::thread::Builder::new().name("vip-announce".to_owned());
+            // It ends with its queue. Without it nothing is announced, and neighbours ask by themselves.
+            let _ = thread.spawn(move || announce_all(&rounds));
+            queue
+        });
+        let _ = queue.try_send(addresses);
+    }
+}
+
+fn announce_all(rounds: &Receiver<Vec<VirtualAddress>>) {
+    for addresses in rounds {
+        let mut links = HashMap::new();
+        let interfaces = pnet_datalink::interfaces();
+        for address in &addresses {
+            if let Err(error) = announce(address, &interfaces, &mut links) {
+                tracing::warn!(%address, %error, "the address could not be announced");
+            }
         }
     }
 }
 
-fn hardware(name: &str) -> Result<Option<(NetworkInterface, Mac)>, VipError> {
-    let all = pnet_datalink::interfaces();
-    let found = all.into_iter().find(|interface| interface.name == name);
-    let interface = found.ok_or_else(|| VipError::NoInterface(name.to_owned()))?;
+/// The packet sockets of a round, by interface.
+type Links = HashMap<String, Box<dyn DataLinkSender>>;
+
+/// Announces an address once. Interfaces without hardware addresses have no neighbours to tell.
+fn announce(
+    address: &VirtualAddress,
+    interfaces: &[NetworkInterface],
+    links: &mut Links,
+) -> Result<(), VipError> {
+    let fail = |error| VipError::io("announcing a virtual address", error);
+    let name = &address.interface;
+    let found = interfaces.iter().find(|interface| interface.name == *name);
+    let interface = found.ok_or_else(|| VipError::NoInterface(name.clone()))?;
     let mac = interface.mac.map(|mac| mac.octets());
-    Ok(mac
-        .filter(|mac| *mac != [0; 6] && !interface.is_loopback())
-        .map(|mac| (interface, mac)))
+    let Some(mac) = mac.filter(|mac| *mac != [0; 6] && !interface.is_loopback()) else {
+        return Ok(());
+    };
+    match address.address {
+        IpAddr::V4(ip) => {
+            let link = match links.entry(name.clone()) {
+                Entry::Occupied(link) => link.into_mut(),
+                Entry::Vacant(place) => place.insert(open(interface).map_err(fail)?),
+            };
+            gratuitous_arp(&mut **link, mac, ip).map_err(fail)
+        }
+        IpAddr::V6(ip) => neighbour_advertisement(interface.index, mac, ip).map_err(fail),
+    }
 }
 
-/// Both as request and as reply: there are neighbours that heed only one of them.
-fn gratuitous_arp(interface: &NetworkInterface, mac: Mac, ip: Ipv4Addr) -> io::Result<()> {
+fn open(interface: &NetworkInterface) -> io::Result<Box<dyn DataLinkSender>> {
     let config = Config {
         read_buffer_size: SMALL,
         write_buffer_size: SMALL,
+        promiscuous: false,
         ..Config::default()
     };
-    let Channel::Ethernet(mut sender, _) = pnet_datalink::channel(interface, config)? else {
-        return Err(io::Error::other("the interface has no Ethernet framing"));
-    };
-    send(&mut *sender, &arp(mac, ip, Operation::Request))?;
-    send(&mut *sender, &arp(mac, ip, Operation::Reply))
+    match pnet_datalink::channel(interface, config)? {
+        Channel::Ethernet(sender, _) => Ok(sender),
+        _ => Err(io::Error::other("the interface has no Ethernet framing")),
+    }
+}
+
+/// Both as request and as reply: there are neighbours that heed only one of them.
+fn gratuitous_arp(sender: &mut dyn DataLinkSender, mac: Mac, ip: Ipv4Addr) -> io::Result<()> {
+    send(sender, &arp(mac, ip, Operation::Request))?;
+    send(sender, &arp(mac, ip, Operation::Reply))
 }
 
 fn send(sender: &mut dyn DataLinkSender, frame: &[u8]) -> io::Result<()> {
@@ -111,6 +157,8 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// The least that Ethernet has, without its checksum.
 const FRAME_BYTES: usize = 60;
 const SMALL: usize = 4096;
+/// Rounds of announcements that may wait.
+const ROUNDS: usize = 4;
 
 #[cfg(test)]
 mod tests {

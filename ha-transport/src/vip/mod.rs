@@ -5,7 +5,7 @@
 //! as request and as reply) and unsolicited neighbour advertisements (RFC 4861 §7.2.6).
 //! [`VirtualAddresses::release`] removes them.
 //!
-//! Nobody else's address is touched. Ours carry a mark in the kernel (IFA_PROTO, since Linux 5.18), by
+//! Nobody else's address is touched: what was added is removed, exactly. Ours carry a mark in the kernel (IFA_PROTO, since Linux 5.18), by
 //! which a process that starts again after a crash finds what its former life left
 //! ([`VirtualAddresses::clean_up`]). An address that is there without the mark is an error.
 //!
@@ -13,13 +13,15 @@
 //! alone, and waiting for its answer would delay each takeover. Who holds the role is decided by the
 //! redundancy facility, not by the network.
 //!
-//! Calls take a few system calls for each address, and do not wait for the network.
+//! Calls take a few system calls for each address, and wait for nobody: announcements are sent by a thread
+//! of their own.
 
 mod address;
 mod announce;
 mod error;
 mod rtnetlink;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use ha_core::time::Time;
@@ -27,17 +29,21 @@ use ha_core::time::Time;
 pub use address::{InvalidVirtualAddress, VirtualAddress};
 pub use error::VipError;
 
-use announce::announce;
-use rtnetlink::{Added, Interfaces};
+use announce::Announcer;
+use rtnetlink::{Added, Interfaces, Placed};
 
 /// The virtual addresses of a group.
 #[derive(Debug)]
 pub struct VirtualAddresses {
     addresses: Vec<VirtualAddress>,
-    /// How many of them were put onto their interfaces, in their order.
-    taken: usize,
+    is_taken: bool,
+    /// What was put onto an interface, and is to be removed: never more, never less.
+    placed: HashSet<Placed>,
+    /// When to look whether all are still there.
+    look: Time,
     /// Announcements that are still to come, and when the next one is due.
     repeats: Option<(u32, Time)>,
+    announcer: Announcer,
 }
 
 impl VirtualAddresses {
@@ -52,16 +58,20 @@ impl VirtualAddresses {
                 allowed: MAX_ADDRESSES,
             });
         }
-        for (place, address) in addresses.iter().enumerate() {
-            let before = &addresses[..place];
-            if before.iter().any(|it| it.address == address.address) {
+        let mut known = HashSet::new();
+        for address in &addresses {
+            // A link-local address may be on each of several links.
+            if !known.insert((&address.interface, address.address)) {
                 return Err(VipError::Twice(address.address));
             }
         }
         Ok(Self {
             addresses,
-            taken: 0,
+            is_taken: false,
+            placed: HashSet::new(),
+            look: Time::ZERO,
             repeats: None,
+            announcer: Announcer::default(),
         })
     }
 
@@ -70,85 +80,103 @@ impl VirtualAddresses {
         &self.addresses
     }
 
-    /// Whether the addresses are here.
+    /// Whether the addresses belong here.
     pub const fn is_taken(&self) -> bool {
-        self.taken > 0
+        self.is_taken
     }
 
     /// Removes what a former life of this program left, before the role is known. Returns how many.
     ///
     /// # Errors
-    /// An address that somebody else configured; an interface that is not there; a lack of
-    /// privileges.
+    /// An address that somebody else configured; a lack of privileges.
     pub fn clean_up(&mut self) -> Result<usize, VipError> {
         let mut interfaces = Interfaces::open()?;
-        let mut removed = 0;
+        let (mut removed, mut outcome) = (0, Ok(()));
         for address in &self.addresses {
-            removed += usize::from(interfaces.remove_marked(address)?);
+            for found in interfaces.find(address)? {
+                if found.ours {
+                    interfaces.remove(&found.placed)?;
+                    removed += 1;
+                } else {
+                    outcome = Err(rtnetlink::in_use(address, found.placed.index));
+                }
+            }
         }
-        self.taken = 0;
-        Ok(removed)
+        self.is_taken = false;
+        outcome.map(|()| removed)
     }
 
-    /// This unit became active: the addresses come here and are announced, now and by
+    /// This unit became active: the addresses come here, and are announced, now and by
     /// [`tick`](Self::tick) a few times more.
     ///
     /// # Errors
-    /// As for [`clean_up`](Self::clean_up). Those that could be added are here and are announced;
-    /// [`release`](Self::release) removes them.
+    /// As for [`clean_up`](Self::clean_up), and an interface that is not there. Those that could be
+    /// added are here and are announced; [`release`](Self::release) removes them.
     pub fn take(&mut self, now: Time) -> Result<(), VipError> {
-        let mut interfaces = Interfaces::open()?;
-        let mut outcome = Ok(());
-        for address in &self.addresses {
-            match interfaces.add(address) {
-                Ok(Added::Now | Added::Before) => {}
-                Err(error) => outcome = outcome.and(Err(error)),
-            }
-        }
-        self.taken = self.addresses.len();
-        self.announce();
+        self.is_taken = true;
         self.repeats = Some((REPEATS, now + REPEAT_INTERVAL));
-        outcome
+        self.put(now)
     }
 
     /// This unit is not active any more: the addresses go.
     ///
     /// # Errors
-    /// When one could not be removed; the others are gone.
+    /// When one could not be removed; the others are gone. Call it again then.
     pub fn release(&mut self) -> Result<(), VipError> {
-        (self.taken, self.repeats) = (0, None);
+        (self.is_taken, self.repeats) = (false, None);
+        if self.placed.is_empty() {
+            return Ok(());
+        }
         let mut interfaces = Interfaces::open()?;
         let mut outcome = Ok(());
-        for address in &self.addresses {
-            match interfaces.remove_marked(address) {
-                // Not ours, or gone with its interface: it does not attract packets on our behalf.
-                Ok(_) | Err(VipError::InUse { .. } | VipError::NoInterface(_)) => {}
-                Err(error) => outcome = outcome.and(Err(error)),
-            }
-        }
+        self.placed
+            .retain(|placed| match interfaces.remove(placed) {
+                Ok(()) => false,
+                Err(error) => {
+                    outcome = Err(error);
+                    true
+                }
+            });
         outcome
     }
 
-    /// Repeats announcements that are due: one may get lost. Call it every 10 to 100 ms.
-    pub fn tick(&mut self, now: Time) {
-        let Some((left, due)) = self.repeats else {
-            return;
-        };
-        if now < due {
-            return;
+    /// Repeats announcements that are due, since one may get lost, and puts back what is missing: an
+    /// interface that came back, an address that somebody removed. Call it every 10 to 100 ms.
+    ///
+    /// # Errors
+    /// As for [`take`](Self::take), about once a second.
+    pub fn tick(&mut self, now: Time) -> Result<(), VipError> {
+        if let Some((left, due)) = self.repeats
+            && now >= due
+        {
+            self.announcer.announce(self.addresses.clone());
+            let left = left - 1;
+            self.repeats = (left > 0).then(|| (left, now + REPEAT_INTERVAL));
         }
-        self.announce();
-        let left = left - 1;
-        self.repeats = (left > 0).then(|| (left, now + REPEAT_INTERVAL));
+        if !self.is_taken || now < self.look {
+            return Ok(());
+        }
+        self.put(now)
     }
 
-    /// The address works without it, only later: neighbours ask again by themselves.
-    fn announce(&self) {
+    /// Adds what is not there, all of it first, and announces it.
+    fn put(&mut self, now: Time) -> Result<(), VipError> {
+        self.look = now + LOOK_INTERVAL;
+        let mut interfaces = Interfaces::open()?;
+        let (mut outcome, mut fresh) = (Ok(()), Vec::new());
         for address in &self.addresses {
-            if let Err(error) = announce(address) {
-                tracing::warn!(%address, %error, "the address could not be announced");
+            match interfaces.add(address) {
+                Ok((placed, added)) => {
+                    self.placed.insert(placed);
+                    if added == Added::Now {
+                        fresh.push(address.clone());
+                    }
+                }
+                Err(error) => outcome = outcome.and(Err(error)),
             }
         }
+        self.announcer.announce(fresh);
+        outcome
     }
 }
 
@@ -158,3 +186,4 @@ pub const MAX_ADDRESSES: usize = 1024;
 /// Announcements after the first one.
 const REPEATS: u32 = 4;
 const REPEAT_INTERVAL: Duration = Duration::from_millis(250);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);

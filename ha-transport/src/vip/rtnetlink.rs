@@ -35,11 +35,19 @@ pub(super) struct Interfaces {
     sequence: u32,
 }
 
+/// An address on an interface.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Placed {
+    pub(super) index: u32,
+    pub(super) address: IpAddr,
+    pub(super) prefix_bits: u8,
+}
+
 /// Where an address was found.
-struct Found {
-    index: u32,
-    prefix_bits: u8,
-    ours: bool,
+pub(super) struct Found {
+    pub(super) placed: Placed,
+    /// It carries our mark.
+    pub(super) ours: bool,
 }
 
 impl Interfaces {
@@ -55,49 +63,117 @@ impl Interfaces {
         Ok(Self { socket, sequence })
     }
 
-    pub(super) fn add(&mut self, wanted: &VirtualAddress) -> Result<Added, VipError> {
-        let index = index_of(&wanted.interface)?;
+    pub(super) fn add(&mut self, wanted: &VirtualAddress) -> Result<(Placed, Added), VipError> {
+        let placed = Placed {
+            index: self.index_of(&wanted.interface)?,
+            address: wanted.address,
+            prefix_bits: wanted.prefix_bits,
+        };
         let what = "adding a virtual address";
-        let message = RouteNetlinkMessage::NewAddress(message(wanted, index));
-        let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
-        match self.request(what, message, flags) {
-            Ok(_) => Ok(Added::Now),
+        let message = RouteNetlinkMessage::NewAddress(message(&placed));
+        match self.request(what, message, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL) {
+            Ok(_) => Ok((placed, Added::Now)),
             Err(VipError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                match self.find(wanted)? {
-                    Some(found) if found.ours && found.index == index => Ok(Added::Before),
-                    found => Err(in_use(wanted, found.map_or(index, |found| found.index))),
+                let there = self.find(wanted)?;
+                match there
+                    .iter()
+                    .find(|found| found.placed.index == placed.index)
+                {
+                    // IPv6 has one of each address, whatever its prefix.
+                    Some(found) if found.ours => Ok((found.placed.clone(), Added::Before)),
+                    _ => Err(in_use(wanted, placed.index)),
                 }
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Removes an address of ours, wherever it is. An error if it is there and not ours.
-    pub(super) fn remove_marked(&mut self, wanted: &VirtualAddress) -> Result<bool, VipError> {
-        let Some(found) = self.find(wanted)? else {
-            return Ok(false);
-        };
-        if !found.ours {
-            return Err(in_use(wanted, found.index));
+    /// Removes an address. One that is gone already, with its interface or without, is gone.
+    pub(super) fn remove(&mut self, placed: &Placed) -> Result<(), VipError> {
+        let before = self.neighbours(placed)?;
+        let message = RouteNetlinkMessage::DelAddress(message(placed));
+        match self.request("removing a virtual address", message, NLM_F_ACK) {
+            Ok(_) => self.put_back(placed, before),
+            Err(VipError::Io { source, .. })
+                if matches!(source.raw_os_error(), Some(ENODEV | EADDRNOTAVAIL)) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
-        let there = VirtualAddress {
-            prefix_bits: found.prefix_bits,
-            ..wanted.clone()
-        };
-        let message = RouteNetlinkMessage::DelAddress(message(&there, found.index));
-        self.request("removing a virtual address", message, NLM_F_ACK)?;
-        Ok(true)
     }
 
-    fn find(&mut self, wanted: &VirtualAddress) -> Result<Option<Found>, VipError> {
+    /// Wherever an address is.
+    pub(super) fn find(&mut self, wanted: &VirtualAddress) -> Result<Vec<Found>, VipError> {
+        let all = self.addresses(family(wanted.address))?;
+        // The same link-local address on another link is another one.
+        let local = match wanted.address {
+            IpAddr::V6(address) if address.is_unicast_link_local() => {
+                Some(self.index_of(&wanted.interface)?)
+            }
+            _ => None,
+        };
+        Ok(all
+            .iter()
+            .filter(|held| local.is_none_or(|index| held.header.index == index))
+            .filter_map(|held| found(held, wanted.address))
+            .collect())
+    }
+
+    /// The kernel deletes secondary addresses with the primary one of their subnet, unless the interface
+    /// promotes them (promote_secondaries): these are the ones in danger.
+    fn neighbours(&mut self, placed: &Placed) -> Result<Vec<AddressMessage>, VipError> {
+        if placed.address.is_ipv6() {
+            return Ok(Vec::new());
+        }
+        let mut all = self.addresses(AddressFamily::Inet)?;
+        all.retain(|held| {
+            held.header.index == placed.index && found(held, placed.address).is_none()
+        });
+        Ok(all)
+    }
+
+    fn put_back(&mut self, placed: &Placed, before: Vec<AddressMessage>) -> Result<(), VipError> {
+        if before.is_empty() {
+            return Ok(());
+        }
+        let after = self.neighbours(placed)?;
+        let local = |held: &AddressMessage| {
+            held.attributes
+                .iter()
+                .find(|it| matches!(it, AddressAttribute::Local(_)))
+                .cloned()
+        };
+        for mut lost in before {
+            if after.iter().any(|held| local(held) == local(&lost)) {
+                continue;
+            }
+            // Whether it is a secondary one is for the kernel to say.
+            lost.header.flags = AddressHeaderFlags::empty();
+            lost.attributes
+                .retain(|it| !matches!(it, AddressAttribute::Flags(_)));
+            let message = RouteNetlinkMessage::NewAddress(lost);
+            self.request("putting back an address", message, NLM_F_ACK | NLM_F_CREATE)?;
+        }
+        Ok(())
+    }
+
+    fn addresses(&mut self, family: AddressFamily) -> Result<Vec<AddressMessage>, VipError> {
         let mut all = AddressMessage::default();
-        all.header.family = family(wanted.address);
+        all.header.family = family;
         let request = RouteNetlinkMessage::GetAddress(all);
         let answers = self.request("reading the addresses", request, NLM_F_DUMP)?;
-        Ok(answers.into_iter().find_map(|answer| match answer {
-            RouteNetlinkMessage::NewAddress(held) => found(&held, wanted.address),
+        let held = answers.into_iter().filter_map(|answer| match answer {
+            RouteNetlinkMessage::NewAddress(held) => Some(held),
             _ => None,
-        }))
+        });
+        Ok(held.collect())
+    }
+
+    /// The interface's number.
+    fn index_of(&self, interface: &str) -> Result<u32, VipError> {
+        name_to_index(&self.socket, interface)
+            .map_err(|_| VipError::NoInterface(interface.to_owned()))
     }
 
     /// Sends a request and collects what comes until it is acknowledged.
@@ -171,14 +247,7 @@ impl Interfaces {
     }
 }
 
-/// The interface's number.
-pub(super) fn index_of(interface: &str) -> Result<u32, VipError> {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None);
-    let socket = socket.map_err(|error| VipError::io("opening a socket", error))?;
-    name_to_index(&socket, interface).map_err(|_| VipError::NoInterface(interface.to_owned()))
-}
-
-fn in_use(wanted: &VirtualAddress, index: u32) -> VipError {
+pub(super) fn in_use(wanted: &VirtualAddress, index: u32) -> VipError {
     VipError::InUse {
         address: wanted.clone(),
         interface: format!("interface {index}"),
@@ -192,11 +261,11 @@ fn family(address: IpAddr) -> AddressFamily {
     }
 }
 
-fn message(address: &VirtualAddress, index: u32) -> AddressMessage {
+fn message(address: &Placed) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = family(address.address);
     message.header.prefix_len = address.prefix_bits;
-    message.header.index = index;
+    message.header.index = address.index;
     if address.address.is_ipv6() {
         // It must be usable at once: see the module's documentation.
         message.header.flags = AddressHeaderFlags::Nodad;
@@ -222,8 +291,11 @@ fn found(held: &AddressMessage, wanted: IpAddr) -> Option<Found> {
         })
     });
     (address == Some(wanted)).then(|| Found {
-        index: held.header.index,
-        prefix_bits: held.header.prefix_len,
+        placed: Placed {
+            index: held.header.index,
+            address: wanted,
+            prefix_bits: held.header.prefix_len,
+        },
         ours: held.attributes.contains(&AddressAttribute::Protocol(MARK)),
     })
 }
@@ -231,3 +303,5 @@ fn found(held: &AddressMessage, wanted: IpAddr) -> Option<Found> {
 /// The kernel answers at once.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const MAX_ANSWERS: usize = 1 << 20;
+const ENODEV: i32 = 19;
+const EADDRNOTAVAIL: i32 = 99;

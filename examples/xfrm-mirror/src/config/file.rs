@@ -16,6 +16,7 @@ pub(crate) struct File {
     pub(crate) mirror: Mirror,
     #[serde(default)]
     pub(crate) virtual_address: Vec<Address>,
+    pub(crate) routes: Option<Routes>,
     #[serde(default)]
     pub(crate) hooks: Hooks,
     #[serde(default)]
@@ -153,6 +154,23 @@ pub(crate) struct Address {
     pub(crate) address: String,
 }
 
+/// Route injection (RRI): routes to the peers' networks, exactly on the active unit.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Routes {
+    pub(crate) interface: String,
+    #[serde(default = "main_table")]
+    pub(crate) table: u32,
+    #[serde(default = "route_protocol")]
+    pub(crate) protocol: u8,
+    #[serde(default)]
+    pub(crate) metric: u32,
+    pub(crate) via_v4: Option<std::net::Ipv4Addr>,
+    pub(crate) via_v6: Option<std::net::Ipv6Addr>,
+    #[serde(default)]
+    pub(crate) default_route: bool,
+}
+
 /// Commands for the shell, run when something happens.
 #[derive(Clone, PartialEq, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -187,6 +205,14 @@ const fn replay_interval_inbound() -> u64 {
 /// Cisco's default of `redundancy replay-interval outbound`.
 const fn replay_interval_outbound() -> u64 {
     100_000
+}
+
+const fn main_table() -> u32 {
+    254
+}
+
+const fn route_protocol() -> u8 {
+    242
 }
 
 const fn budget() -> u64 {

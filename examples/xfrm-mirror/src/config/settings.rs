@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ha_core::id::{GroupId, UnitId};
 use ha_core::redundancy::KeepaliveConfig;
 use ha_ipsec::linux::mirror::{Filter, MirrorConfig};
+use ha_ipsec::linux::route::RouteConfig;
 use ha_ipsec::record::Mark;
 use ha_ipsec::replay::InboundPolicy;
 use ha_ipsec::sad::SadConfig;
@@ -38,7 +39,7 @@ pub(crate) struct LinkSettings {
     pub(crate) transport: Transport,
     pub(crate) local: Vec<SocketAddr>,
     pub(crate) remote: Vec<SocketAddr>,
-    #[cfg_attr(not(feature = "sctp"), expect(dead_code, reason = "of SCTP alone"))]
+    #[expect(dead_code, reason = "of SCTP alone")]
     pub(crate) file: Link,
 }
 
@@ -65,6 +66,7 @@ impl Settings {
         let (identity, trust) = checker.identity(&file)?;
         let links = checker.links(&file)?;
         checker.mirror(&file)?;
+        checker.routes(&file)?;
         let keepalive = checker.keepalive(&file)?;
         let addresses = checker.addresses(&file, &links)?;
         Ok(Self {
@@ -120,6 +122,18 @@ impl Settings {
         config
     }
 
+    pub(crate) fn routes(&self) -> Option<RouteConfig> {
+        self.file.routes.as_ref().map(|routes| RouteConfig {
+            table: routes.table,
+            protocol: routes.protocol,
+            metric: routes.metric,
+            via_v4: routes.via_v4,
+            via_v6: routes.via_v6,
+            default_route: routes.default_route,
+            ..RouteConfig::new(routes.interface.clone())
+        })
+    }
+
     pub(crate) fn sad(&self) -> SadConfig {
         let mirror = &self.file.mirror;
         SadConfig {
@@ -129,7 +143,7 @@ impl Settings {
             detection: self.keepalive.detection_time(),
             flush_interval: Duration::from_millis(mirror.flush_interval_ms),
             // The kernel tells in time, but this process may have to wait for its turn to listen.
-            observe_interval: Duration::from_millis(mirror.event_interval_ms * 5),
+            observe_interval: Duration::from_millis(mirror.event_interval_ms * 2),
             replay_interval_inbound: mirror.replay_interval_inbound,
             replay_interval_outbound: mirror.replay_interval_outbound,
             ..SadConfig::default()
@@ -303,11 +317,32 @@ impl Checker<'_> {
         )
     }
 
+    fn routes(&self, file: &File) -> Result<(), ConfigError> {
+        let Some(routes) = &file.routes else {
+            return Ok(());
+        };
+        self.within("routes.table", routes.table.into(), 1, u32::MAX.into())?;
+        // Below are the kernel's own, and those of tools (RTPROT_BOOT, RTPROT_STATIC).
+        self.within("routes.protocol", routes.protocol.into(), 5, 255)
+    }
+
     fn addresses(
         &self,
         file: &File,
         links: &[LinkSettings],
     ) -> Result<Vec<VirtualAddress>, ConfigError> {
+        if let Some(address) = file.mirror.addresses.iter().find(|it| {
+            links.iter().any(|link| {
+                link.local
+                    .iter()
+                    .chain(&link.remote)
+                    .any(|end| end.ip() == **it)
+            })
+        }) {
+            let problem =
+                format!("has {address}, which is an end of a link: its SAs stay with a unit");
+            return Err(self.value("mirror.addresses", problem));
+        }
         let mut addresses = Vec::new();
         let mut known = HashSet::new();
         let ends: HashSet<IpAddr> = links
@@ -354,6 +389,7 @@ impl Settings {
             ("keepalive", a.keepalive != b.keepalive),
             ("mirror", a.mirror != b.mirror),
             ("virtual_address", a.virtual_address != b.virtual_address),
+            ("routes", a.routes != b.routes),
         ]
         .into_iter()
         .filter_map(|(name, differs)| differs.then_some(name))
@@ -396,6 +432,11 @@ impl Settings {
             ),
             Mode::Full => format!("SAs, policies and counters of {}", addresses.join(", ")),
         });
+        lines.extend(
+            self.file.routes.as_ref().map(|routes| {
+                format!("routes to the peers' networks through {}", routes.interface)
+            }),
+        );
         lines.extend(
             self.addresses
                 .iter()

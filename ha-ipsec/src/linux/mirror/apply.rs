@@ -1,11 +1,11 @@
 //! Writes what was replicated into a kernel: on the standby now and then, and at a takeover.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ha_core::time::Time;
 
-use super::kernel::{Command, Kernel, KernelError, KernelSa, Refusal, SaRef, Usage};
+use super::kernel::{Command, Kernel, KernelError, KernelEvent, KernelSa, Refusal, SaRef, Usage};
 use super::policies::{PolicyKey, PolicyTable};
 use super::{Clocks, MirrorConfig, MirrorError, MirrorStats, Mode, Parts, Takeover};
 use crate::id::SaId;
@@ -23,23 +23,70 @@ pub(super) enum Source {
 }
 
 /// Brings the kernel to what was replicated.
+///
+/// A standby's kernel does not move by itself. So what it was last brought to is remembered, and only
+/// SAs of which something else was replicated since, or that the kernel tells about, are looked at again:
+/// a takeover costs as much as has moved since the last time.
 #[derive(Debug)]
 pub(super) struct Applier {
     config: Arc<MirrorConfig>,
     due: Time,
+    /// What the kernel has at least.
+    known: HashMap<SaRef, Known>,
+    /// SAs that the kernel told about since.
+    touched: HashSet<SaRef>,
+    /// SAs that were installed, and that the kernel has yet to tell about.
+    installed: HashSet<SaRef>,
+    /// Nothing is known: everything is to be read.
+    unknown: bool,
+}
+
+/// What an SA was brought to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Known {
+    instance: u64,
+    outbound: u64,
+    inbound: u64,
 }
 
 impl Applier {
-    pub(super) const fn new(config: Arc<MirrorConfig>) -> Self {
-        let due = Time::ZERO;
-        Self { config, due }
+    pub(super) fn new(config: Arc<MirrorConfig>) -> Self {
+        Self {
+            config,
+            due: Time::ZERO,
+            known: HashMap::new(),
+            touched: HashSet::new(),
+            installed: HashSet::new(),
+            unknown: true,
+        }
     }
 
     pub(super) fn is_due(&self, now: Time) -> bool {
         now >= self.due
     }
 
-    /// Compares with what the kernel has at this moment, and writes what is missing or behind.
+    /// Something happened in the kernel.
+    pub(super) fn hear(&mut self, event: &KernelEvent) {
+        match event {
+            KernelEvent::Sa(sa) => {
+                if !self.installed.remove(sa) {
+                    self.touched.insert(*sa);
+                }
+            }
+            KernelEvent::Counters { sa, replay, .. } => {
+                let is_ours = |known: &Known| {
+                    (known.outbound, known.inbound) == (replay.outbound, replay.inbound)
+                };
+                if !self.known.get(sa).is_some_and(is_ours) {
+                    self.touched.insert(*sa);
+                }
+            }
+            KernelEvent::SasFlushed | KernelEvent::Lost => self.unknown = true,
+            KernelEvent::Policies => {}
+        }
+    }
+
+    /// Compares with what the kernel has, and writes what is missing or behind.
     pub(super) fn apply(
         &mut self,
         source: Source,
@@ -48,17 +95,65 @@ impl Applier {
     ) -> Result<Takeover, MirrorError> {
         self.due = clocks.now + self.config.apply_interval;
         let sad = parts.sad;
-        let held = parts.kernel.sas()?;
-        parts.stats.dumps += 1;
-        let held = held.into_iter().map(|sa| (SaRef::of(&sa.record), sa));
-        let mut plan = Plan::new(self.config.mode, source, sad, clocks);
-        plan.held = held.collect();
+        let mut plan = Plan::new(&self.config, source, sad, clocks);
         sad.for_each_sa(|_, record| plan.records.push(Arc::clone(record)));
+        plan.takeover.sas = plan.records.len();
+        let all = plan.records.len();
+        let mut others = self.touched.clone();
+        if !self.unknown {
+            others.extend(self.gone(&plan.records));
+            let mut records = core::mem::take(&mut plan.records);
+            records.retain(|record| self.is_to_do(record, &plan.target(record)));
+            plan.records = records;
+            // Reading all of them costs less than reading many one by one.
+            self.unknown = plan.records.len() + others.len() > ONE_BY_ONE.max(all / 4);
+        }
+        if core::mem::take(&mut self.unknown) {
+            // Nothing is known if this fails.
+            self.unknown = true;
+            self.known.clear();
+            plan.records.clear();
+            sad.for_each_sa(|_, record| plan.records.push(Arc::clone(record)));
+            let held = parts.kernel.sas()?;
+            parts.stats.dumps += 1;
+            let held = held.into_iter().map(|sa| (SaRef::of(&sa.record), sa));
+            plan.held = held.collect();
+            self.unknown = false;
+        } else {
+            others.extend(plan.records.iter().map(|record| SaRef::of(record)));
+            for sa in others {
+                plan.before.extend(self.known.remove_entry(&sa));
+                if let Some(held) = parts.kernel.sa(&sa)? {
+                    plan.held.insert(sa, held);
+                }
+            }
+        }
+        self.touched.clear();
         plan.make();
         if plan.full && source == Source::Active {
             plan.policies(parts.policies, &parts.kernel.policies()?);
         }
-        Ok(plan.carry_out(parts.kernel, parts.stats)?)
+        let (takeover, reached) = plan.carry_out(parts.kernel, parts.stats)?;
+        for (sa, known, installed) in reached {
+            self.known.insert(sa, known);
+            if installed {
+                self.installed.insert(sa);
+            }
+        }
+        Ok(takeover)
+    }
+
+    /// SAs that were brought here and are not replicated any more.
+    fn gone(&self, records: &[Arc<IpsecSa>]) -> Vec<SaRef> {
+        let there: HashSet<SaRef> = records.iter().map(|record| SaRef::of(record)).collect();
+        let known = self.known.keys().copied();
+        known.filter(|sa| !there.contains(sa)).collect()
+    }
+
+    fn is_to_do(&self, record: &IpsecSa, target: &Option<(ReplayState, Usage)>) -> bool {
+        let sa = SaRef::of(record);
+        let wanted = target.as_ref().map(|(replay, _)| Known::of(record, replay));
+        self.touched.contains(&sa) || wanted.is_none() || self.known.get(&sa) != wanted.as_ref()
     }
 
     /// In full mode, removes SAs and policies of a former life.
@@ -81,9 +176,24 @@ impl Applier {
     }
 }
 
+impl Known {
+    const fn of(record: &IpsecSa, replay: &ReplayState) -> Self {
+        Self {
+            instance: record.instance,
+            outbound: replay.outbound,
+            inbound: replay.inbound,
+        }
+    }
+}
+
 /// What is to be written.
 struct Plan<'a> {
+    /// What SAs were brought to before.
+    before: HashMap<SaRef, Known>,
+    /// What each SA will have reached, by the command that does it; none if it has already.
+    reached: Vec<(SaRef, Known, Option<usize>)>,
     full: bool,
+    budget: u64,
     source: Source,
     sad: &'a Sad,
     clocks: Clocks,
@@ -97,9 +207,12 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(mode: Mode, source: Source, sad: &'a Sad, clocks: Clocks) -> Self {
+    fn new(config: &MirrorConfig, source: Source, sad: &'a Sad, clocks: Clocks) -> Self {
         Self {
-            full: mode == Mode::Full,
+            before: HashMap::new(),
+            reached: Vec::new(),
+            full: config.mode == Mode::Full,
+            budget: config.budget,
             source,
             sad,
             clocks,
@@ -115,7 +228,6 @@ impl<'a> Plan<'a> {
 
     fn make(&mut self) {
         for record in core::mem::take(&mut self.records) {
-            self.takeover.sas += 1;
             let sa = SaRef::of(&record);
             match self.held.remove(&sa) {
                 Some(held) if is_same(&held.record, &record) => self.advance(sa, &record, &held),
@@ -129,11 +241,33 @@ impl<'a> Plan<'a> {
                 None => self.takeover.missing += 1,
             }
         }
+        if !self.full && self.source == Source::Active && self.takeover.sas > 0 {
+            self.jump_unknown();
+        }
         // What is left passes the filter, and the active unit does not have it (any more).
         if self.full && self.source == Source::Standby {
             let left = core::mem::take(&mut self.held);
             self.removed += left.len() as u64;
             self.commands.extend(left.into_keys().map(Command::Remove));
+        }
+    }
+
+    /// SAs that an IKE daemon installed here for the other unit, which died before it could tell of their
+    /// counters: it may have used them. One that was used here already is this unit's own.
+    fn jump_unknown(&mut self) {
+        let outbound = |held: &&KernelSa| {
+            held.record.direction == Direction::Outbound && held.replay.outbound == 0
+        };
+        for held in self.held.values().filter(outbound) {
+            self.takeover.written += 1;
+            self.commands.push(Command::SetCounters {
+                sa: SaRef::of(&held.record),
+                replay: ReplayState {
+                    outbound: self.budget,
+                    ..held.replay.clone()
+                },
+                usage: held.usage,
+            });
         }
     }
 
@@ -151,12 +285,27 @@ impl<'a> Plan<'a> {
             held_inbound = held.replay.inbound,
             "counters"
         );
-        if held.replay.is_ahead_of(&target) {
+        let known = Known::of(record, &target);
+        // A window that stands where this put it has accepted nothing since, and follows what was
+        // replicated last: also down, when the active unit closed its ceiling on the exact top.
+        let is_ours = self.before.get(&sa).is_some_and(|before| {
+            before.instance == record.instance && before.inbound == held.replay.inbound
+        });
+        let replay = if is_ours {
+            ReplayState {
+                outbound: target.outbound.max(held.replay.outbound),
+                ..target.clone()
+            }
+        } else {
+            // The guard: nothing goes back, whatever was replicated.
+            target.merge(&held.replay)
+        };
+        if held.replay.outbound >= replay.outbound && held.replay.is_window_of(&replay) {
             self.ahead += u64::from(held.replay != target);
+            self.reached.push((sa, known, None));
             return;
         }
-        // The guard: nothing goes back, whatever was replicated.
-        let replay = target.merge(&held.replay);
+        self.reached.push((sa, known, Some(self.commands.len())));
         self.takeover.written += 1;
         self.commands.push(Command::SetCounters {
             sa,
@@ -176,6 +325,9 @@ impl<'a> Plan<'a> {
             return;
         };
         self.takeover.installed += 1;
+        let known = Known::of(record, &replay);
+        self.reached
+            .push((SaRef::of(record), known, Some(self.commands.len())));
         self.commands.push(Command::Install {
             record: Box::new(IpsecSa::clone(record)),
             replay,
@@ -222,7 +374,7 @@ impl<'a> Plan<'a> {
         mut self,
         kernel: &mut dyn Kernel,
         stats: &mut MirrorStats,
-    ) -> Result<Takeover, KernelError> {
+    ) -> Result<(Takeover, Vec<(SaRef, Known, bool)>), KernelError> {
         let answers = if self.commands.is_empty() {
             Vec::new()
         } else {
@@ -240,7 +392,19 @@ impl<'a> Plan<'a> {
         stats.refused += self.takeover.refused as u64;
         stats.ahead += self.ahead;
         (stats.missing, stats.other_keys) = (self.takeover.missing, self.other_keys);
-        Ok(self.takeover)
+        let reached = self
+            .reached
+            .into_iter()
+            .filter_map(|(sa, known, command)| match command {
+                None => Some((sa, known, false)),
+                Some(place) => {
+                    let installs =
+                        matches!(self.commands.get(place), Some(Command::Install { .. }));
+                    let done = matches!(answers.get(place), Some(Ok(())));
+                    done.then_some((sa, known, installs))
+                }
+            });
+        Ok((self.takeover, reached.collect()))
     }
 }
 
@@ -260,8 +424,17 @@ fn standby_target(sad: &Sad, record: &IpsecSa) -> Option<(ReplayState, u64, u64)
     })
 }
 
-/// From this unit's own counters.
+/// From this unit's own counters. Those that nothing has used since the takeover are what arrived, and
+/// stay so: an object is not made of each.
 fn active_target(sad: &Sad, record: &IpsecSa) -> Option<(ReplayState, u64, u64)> {
+    if sad.is_dormant(record) {
+        standby_target(sad, record)
+    } else {
+        live_target(sad, record)
+    }
+}
+
+fn live_target(sad: &Sad, record: &IpsecSa) -> Option<(ReplayState, u64, u64)> {
     let sad = sad.pin();
     match record.direction {
         Direction::Outbound => {
@@ -304,6 +477,15 @@ fn inbound(image: &crate::replay::WindowImage, record: &IpsecSa) -> ReplayState 
         state.seen = seen;
     }
     state
+}
+
+/// Where a takeover puts an SA that nothing used since.
+pub(super) fn standby_position(sad: &Sad, record: &IpsecSa) -> Option<u64> {
+    let (replay, ..) = standby_target(sad, record)?;
+    Some(match record.direction {
+        Direction::Outbound => replay.outbound,
+        Direction::Inbound => replay.inbound,
+    })
 }
 
 /// The command that sets an SA of the active unit's kernel forward, if it is behind: it was made
@@ -349,6 +531,9 @@ pub(super) fn count_refused(answers: &[Result<(), Refusal>]) -> usize {
         |answer: &&Result<(), Refusal>| matches!(answer, Err(why) if *why != Refusal::NotFound);
     answers.iter().filter(refused).count()
 }
+
+/// So many SAs are read one by one, whatever their share.
+const ONE_BY_ONE: usize = 64;
 
 impl Command {
     /// For logs.

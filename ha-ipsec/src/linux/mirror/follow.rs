@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ha_core::time::Time;
 
-use super::apply::{advanced, count_refused, is_same};
+use super::apply::{advanced, count_refused, is_same, standby_position};
 use super::kernel::{Command, KernelEvent, KernelSa, Refusal, SaRef, Usage};
 use super::pace::{Pace, PaceConfig, SaPace};
 use super::{Clocks, MirrorConfig, MirrorError, Parts, policies};
@@ -135,6 +135,7 @@ impl Follower {
         if self.policies && self.config.mode == super::Mode::Full {
             policies::sync(parts.policies, parts.kernel.policies()?)?;
         }
+        parts.stats.policy_changes += u64::from(self.policies);
         self.policies = false;
         Ok(())
     }
@@ -252,7 +253,12 @@ impl Follower {
                 if let Some(command) = advanced(parts.sad, &old, &held, unseen) {
                     self.commands.push(command);
                 }
-                self.observe(sa, &held.replay, Some(held.usage), parts, clocks.now);
+                // One that nothing has used since the takeover is where it was put.
+                let unused = parts.sad.is_dormant(&old)
+                    && standby_position(parts.sad, &old) == Some(position);
+                if !unused {
+                    self.observe(sa, &held.replay, Some(held.usage), parts, clocks.now);
+                }
             }
             old => {
                 if old.is_some() {

@@ -158,6 +158,8 @@ pub struct MirrorStats {
     pub events: u64,
     /// How often events were lost, and everything was read anew.
     pub lost: u64,
+    /// How often policies of the active kernel changed, or were read.
+    pub policy_changes: u64,
     /// How often all SAs were read.
     pub dumps: u64,
     /// The most that a kernel was seen beyond an acknowledged reservation, in packets.
@@ -270,19 +272,21 @@ impl<K: Kernel> Mirror<K> {
 
     /// This unit became active: call it when the database is open
     /// ([`SadStats::open`](crate::sad::SadStats::open)), and before the virtual addresses come here.
-    /// Afterwards the kernel may carry packets.
+    /// Afterwards the kernel may carry packets. What it has besides is entered by the next
+    /// [`poll`](Self::poll), which no packet waits for.
     ///
     /// # Errors
-    /// When the kernel cannot be asked, or what it holds cannot be entered: the addresses must not come
-    /// here yet. Call it again.
+    /// When the kernel cannot be asked: the addresses must not come here yet. Call it again.
     pub fn become_active(&mut self, clocks: Clocks) -> Result<Takeover, MirrorError> {
-        let mut follower = Box::new(Follower::new(Arc::clone(&self.config), clocks.now));
-        // A takeover that fails half way is done again as a whole.
-        self.role = Role::Idle;
-        let mut applier = Applier::new(Arc::clone(&self.config));
+        let mut applier = match core::mem::replace(&mut self.role, Role::Idle) {
+            Role::Standby(applier) => applier,
+            // A takeover that failed half way is done again as a whole.
+            Role::Idle | Role::Active(_) => Applier::new(Arc::clone(&self.config)),
+        };
+        self.tell(&mut applier)?;
         let takeover = applier.apply(Source::Active, self.parts(), clocks)?;
-        follower.resync(self.parts(), clocks)?;
-        self.role = Role::Active(follower);
+        let follower = Follower::new(Arc::clone(&self.config), clocks.now);
+        self.role = Role::Active(Box::new(follower));
         Ok(takeover)
     }
 
@@ -322,8 +326,7 @@ impl<K: Kernel> Mirror<K> {
         match core::mem::replace(&mut self.role, Role::Idle) {
             Role::Idle => Ok(false),
             Role::Standby(mut applier) => {
-                // They only say that the kernel is written, and must not pile up.
-                let mut done = self.discard_events();
+                let mut done = self.tell(&mut applier);
                 if applier.is_due(clocks.now) {
                     let applied = applier.apply(Source::Standby, self.parts(), clocks);
                     done = done.and(applied.map(drop));
@@ -339,13 +342,19 @@ impl<K: Kernel> Mirror<K> {
         }
     }
 
-    /// The policies that are replicated, for routes and for display.
-    pub fn for_each_policy(&self, mut visit: impl FnMut(&crate::linux::xfrm::Policy)) {
-        self.policies.for_each(|_, record| visit(record.policy()));
+    /// The policies of this unit's kernel that pass the filter, for routes.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn kernel_policies(&mut self) -> Result<Vec<crate::linux::xfrm::Policy>, MirrorError> {
+        Ok(self.kernel.policies()?)
     }
 
-    fn discard_events(&mut self) -> Result<(), MirrorError> {
-        while self.kernel.next_event()?.is_some() {}
+    /// What the kernel of a standby told.
+    fn tell(&mut self, applier: &mut Applier) -> Result<(), MirrorError> {
+        while let Some(event) = self.kernel.next_event()? {
+            applier.hear(&event);
+        }
         Ok(())
     }
 
