@@ -7,7 +7,7 @@
 //! messages on three [`Lane`]s, in order within each lane, and never lets a keepalive or a commit
 //! wait behind bulk. Every queue is bounded.
 //!
-//! What leaves the process is encrypted and mutually authenticated: TLS 1.3 over TCP, or QUIC.
+//! What leaves the process is encrypted and mutually authenticated: TLS 1.3 over TCP or SCTP, or QUIC.
 //!
 //! # What this crate does not do
 //! It does not know what the messages mean, does not retransmit across links (the core resumes its
@@ -16,8 +16,10 @@
 //! # Features
 //! - `tcp` (default): TCP with TLS 1.3.
 //! - `quic` (default): QUIC.
+//! - `sctp`: SCTP over one or two paths, with TLS 1.3 inside (Linux). The only unsafe code of the crate is
+//!   in `sctp/socket.rs`.
 //! - `vip`: virtual addresses that follow the role (Linux).
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(feature = "tls")]
 mod accept;
@@ -37,6 +39,8 @@ pub mod metrics;
 #[cfg(feature = "quic")]
 mod quic;
 pub mod runtime;
+#[cfg(all(feature = "sctp", target_os = "linux"))]
+pub mod sctp;
 #[cfg(feature = "tcp")]
 mod tcp;
 #[cfg(feature = "tls")]
@@ -58,6 +62,8 @@ pub use link::{Link, LinkReceiver, LinkSender, PeerInfo};
 #[cfg(feature = "quic")]
 pub use quic::Quic;
 pub use runtime::{BlockingNode, Node, NodeBuilder};
+#[cfg(all(feature = "sctp", target_os = "linux"))]
+pub use sctp::Sctp;
 #[cfg(feature = "tcp")]
 pub use tcp::{DEFAULT_PORT, Tcp};
 pub use transport::{BoxFuture, Side, Transport};

@@ -23,6 +23,10 @@ pub const BYTES_RECEIVED: &str = "ha_link_bytes_received_total";
 pub const QUEUE_FULL: &str = "ha_link_queue_full_total";
 /// Times that a full inbound queue held back the peer. Labels: `transport` and `lane`.
 pub const RECEIVER_HELD_BACK: &str = "ha_link_receiver_held_back_total";
+/// Times that an SCTP path changed its state. Label: `state`, the new one.
+pub const SCTP_PATH_CHANGES: &str = "ha_sctp_path_changes_total";
+/// 1 while an SCTP path is available, else 0. Label: `address`.
+pub const SCTP_PATH_UP: &str = "ha_sctp_path_up";
 
 /// 1 while the peer is heard, else 0.
 pub const PEER_UP: &str = "ha_peer_up";
@@ -80,6 +84,16 @@ pub fn describe() {
         RECEIVER_HELD_BACK,
         Unit::Count,
         "times a full inbound queue held back the peer"
+    );
+    describe_counter!(
+        SCTP_PATH_CHANGES,
+        Unit::Count,
+        "times an SCTP path changed its state"
+    );
+    describe_gauge!(
+        SCTP_PATH_UP,
+        Unit::Count,
+        "1 while an SCTP path is available"
     );
     describe_node();
 }

@@ -4,6 +4,9 @@
     reason = "a test fails by panicking, helpers included"
 )]
 
+#[cfg(all(feature = "sctp", target_os = "linux"))]
+#[path = "support/sctp.rs"]
+mod sctp_alone;
 mod support;
 
 use std::time::Duration;
@@ -19,7 +22,9 @@ macro_rules! conformance {
             $(
                 #[tokio::test]
                 async fn $test() {
-                    super::bounded(super::$test(super::support::$name)).await;
+                    if super::support::can_run(stringify!($name)) {
+                        super::bounded(super::$test(super::support::$name)).await;
+                    }
                 }
             )+
         }
@@ -49,7 +54,11 @@ over!(
     #[cfg(feature = "tcp")]
     tcp_plaintext,
     #[cfg(feature = "quic")]
-    quic
+    quic,
+    #[cfg(all(feature = "sctp", target_os = "linux"))]
+    sctp,
+    #[cfg(all(feature = "sctp", target_os = "linux"))]
+    sctp_plaintext
 );
 
 type Make = fn(LinkLimits) -> Pair;
@@ -376,7 +385,7 @@ async fn a_cut_path_loses_its_links_and_can_be_healed() {
 }
 
 /// A unit that dies says nothing; the other must find out.
-#[cfg(any(feature = "tcp", feature = "quic"))]
+#[cfg(feature = "tls")]
 mod crash {
     use super::*;
 
@@ -415,5 +424,13 @@ mod crash {
     #[tokio::test]
     async fn quic() {
         bounded(the_death_of_a_unit_is_noticed(support::quic)).await;
+    }
+
+    #[cfg(all(feature = "sctp", target_os = "linux"))]
+    #[tokio::test]
+    async fn sctp() {
+        if support::can_run("sctp") {
+            bounded(the_death_of_a_unit_is_noticed(support::sctp)).await;
+        }
     }
 }

@@ -44,7 +44,8 @@ impl Link {
 pub struct PeerInfo {
     /// The peer's address.
     pub address: String,
-    /// The kind of transport: `memory`, `tcp`, `tcp-insecure` or `quic`.
+    /// The kind of transport: `memory`, `tcp`, `tcp-insecure`, `quic`, `sctp` or
+    /// `sctp-insecure`.
     pub transport: &'static str,
     /// The fingerprint of the key that the peer proved to hold; `None` on links without TLS.
     pub fingerprint: Option<Fingerprint>,

@@ -56,7 +56,7 @@ pub(crate) enum WakeUps {
     /// What sends all lanes, by [`Shared::outbound_work`].
     Shared,
     /// What sends this lane, by [`Shared::outbound_work_on`].
-    #[cfg(feature = "quic")]
+    #[cfg(any(feature = "quic", feature = "sctp"))]
     PerLane,
 }
 
@@ -239,7 +239,7 @@ impl Shared {
     }
 
     /// Waits until there is something to send on `lane`, or the link is to be closed. Cancel safe.
-    #[cfg(feature = "quic")]
+    #[cfg(any(feature = "quic", feature = "sctp"))]
     pub(crate) async fn outbound_work_on(&self, lane: Lane) -> Work {
         self.wait_for_work(lane, &[lane]).await
     }
@@ -263,7 +263,7 @@ impl Shared {
     }
 
     /// Takes the next message of `lane`.
-    #[cfg(any(feature = "tcp", feature = "quic"))]
+    #[cfg(feature = "tls")]
     pub(crate) fn take_outbound(&self, lane: Lane) -> Option<Bytes> {
         self.outbound.lock().queues.pop_lane(lane)
     }

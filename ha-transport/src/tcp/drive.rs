@@ -12,7 +12,7 @@ use crate::error::LinkError;
 use crate::frame::{self, FrameDecoder, FrameEncoder, Incoming};
 use crate::limits::LinkLimits;
 use crate::link::shared::{Shared, Work};
-use crate::tls;
+use crate::tls::{ended, lost};
 
 /// A TCP connection, with or without TLS.
 pub(super) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -119,14 +119,6 @@ async fn receive_some(
     Ok(count)
 }
 
-/// The stream ended without the frame that announces it.
-fn ended(inside_message: bool) -> LinkError {
-    if inside_message {
-        return LinkError::Truncated;
-    }
-    LinkError::lost("the connection was closed without the close frame")
-}
-
 /// The write failed: what the peer may have said meanwhile is the better reason.
 async fn explain(
     reason: LinkError,
@@ -153,22 +145,6 @@ impl Fairness {
             tokio::task::yield_now().await;
         }
     }
-}
-
-/// The reason behind a failed read or write.
-pub(super) fn lost(error: &io::Error) -> LinkError {
-    if let Some(reason) = tls_error(error).and_then(tls::alert) {
-        return reason;
-    }
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => ended(false),
-        _ => LinkError::lost(error),
-    }
-}
-
-/// The TLS error within an I/O error.
-pub(super) fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
-    error.get_ref()?.downcast_ref()
 }
 
 /// Most bytes handed to TLS at once, and so the most that a message of a higher lane waits for.

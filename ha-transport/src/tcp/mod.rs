@@ -3,7 +3,6 @@
 mod drive;
 mod socket;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -200,7 +199,7 @@ impl Setup {
         let (config, verdict) = credentials.client()?;
         let connector = TlsConnector::from(Arc::new(config));
         let connected = connector.connect(credentials.server_name(), stream).await;
-        let stream = connected.map_err(|error| failed_handshake(error, &verdict))?;
+        let stream = connected.map_err(|error| tls::failed_handshake(&error, &verdict))?;
         self.start_tls(stream.into(), Side::Dial, self.remote, &verdict)
             .await
     }
@@ -218,7 +217,7 @@ impl Setup {
                     .await
             }
             Err((error, stream)) => {
-                let reason = failed_handshake(error, &verdict);
+                let reason = tls::failed_handshake(&error, &verdict);
                 // The timeout of the whole handshake must not hide the reason.
                 let _ = tokio::time::timeout(LINGER, linger(stream)).await;
                 Err(reason)
@@ -271,7 +270,7 @@ async fn exchange_hellos(stream: &mut impl ByteStream, side: Side) -> Result<(),
         stream.write_all(&hello::hello(0)).await?;
         stream.flush().await
     };
-    write.await.map_err(|error| drive::lost(&error))?;
+    write.await.map_err(|error| tls::lost(&error))?;
     if side == Side::Accept {
         read_hello(stream).await?;
     }
@@ -283,15 +282,8 @@ async fn read_hello(stream: &mut impl ByteStream) -> Result<(), LinkError> {
     stream
         .read_exact(&mut seen)
         .await
-        .map_err(|error| drive::lost(&error))?;
+        .map_err(|error| tls::lost(&error))?;
     hello::check(seen).map(drop)
-}
-
-fn failed_handshake(error: io::Error, verdict: &Verdict) -> LinkError {
-    match drive::tls_error(&error) {
-        Some(error) => tls::handshake_error(error, verdict),
-        None => LinkError::lost(format_args!("{error} during the handshake")),
-    }
 }
 
 /// Lets the alert that was sent reach the other end: closing with bytes unread would reset the

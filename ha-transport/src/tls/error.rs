@@ -1,17 +1,20 @@
 //! What a failed handshake means.
 
+#[cfg(any(feature = "tcp", feature = "sctp"))]
+use std::io;
+
 use rustls::AlertDescription;
-#[cfg(feature = "tcp")]
+#[cfg(any(feature = "tcp", feature = "sctp"))]
 use rustls::{Error, PeerIncompatible};
 
 use super::ALPN;
-#[cfg(feature = "tcp")]
+#[cfg(any(feature = "tcp", feature = "sctp"))]
 use super::Verdict;
 use crate::error::LinkError;
 
-#[cfg(feature = "tcp")]
+#[cfg(any(feature = "tcp", feature = "sctp"))]
 /// The reason for a failed handshake, with its likely cause.
-pub(crate) fn handshake_error(error: &Error, verdict: &Verdict) -> LinkError {
+fn handshake_error(error: &Error, verdict: &Verdict) -> LinkError {
     if let Some(refusal) = verdict.refusal() {
         return refusal;
     }
@@ -37,9 +40,45 @@ pub(crate) fn wrong_protocol(offered: Option<&[u8]>) -> LinkError {
     }
 }
 
-#[cfg(feature = "tcp")]
+/// The reason behind a failed read or write of a TLS stream.
+#[cfg(any(feature = "tcp", feature = "sctp"))]
+pub(crate) fn lost(error: &io::Error) -> LinkError {
+    if let Some(reason) = tls_error(error).and_then(alert) {
+        return reason;
+    }
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => ended(false),
+        _ => LinkError::lost(error),
+    }
+}
+
+/// The reason for a failed handshake over a stream.
+#[cfg(any(feature = "tcp", feature = "sctp"))]
+pub(crate) fn failed_handshake(error: &io::Error, verdict: &Verdict) -> LinkError {
+    match tls_error(error) {
+        Some(error) => handshake_error(error, verdict),
+        None => LinkError::lost(format_args!("{error} during the handshake")),
+    }
+}
+
+/// The stream ended without the frame that announces it.
+#[cfg(any(feature = "tcp", feature = "sctp"))]
+pub(crate) fn ended(inside_message: bool) -> LinkError {
+    if inside_message {
+        return LinkError::Truncated;
+    }
+    LinkError::lost("the connection was closed without the close frame")
+}
+
+/// The TLS error within an I/O error.
+#[cfg(any(feature = "tcp", feature = "sctp"))]
+fn tls_error(error: &io::Error) -> Option<&Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+#[cfg(any(feature = "tcp", feature = "sctp"))]
 /// The reason if `error` is an alert of the peer.
-pub(crate) fn alert(error: &Error) -> Option<LinkError> {
+fn alert(error: &Error) -> Option<LinkError> {
     match error {
         Error::AlertReceived(alert) => Some(refused_by_peer(*alert)),
         _ => None,
@@ -81,7 +120,7 @@ pub(crate) fn refused_by_peer(alert: AlertDescription) -> LinkError {
     LinkError::RefusedByPeer { alert, hint }
 }
 
-#[cfg(feature = "tcp")]
+#[cfg(any(feature = "tcp", feature = "sctp"))]
 fn hint(error: &Error) -> &'static str {
     match error {
         Error::InvalidMessage(_) => {

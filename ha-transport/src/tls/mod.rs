@@ -25,8 +25,8 @@ use crate::identity::{Identity, IdentityError, PeerTrust, Trust};
 #[cfg(feature = "quic")]
 pub(crate) use error::refused_by_peer;
 pub(crate) use error::wrong_protocol;
-#[cfg(feature = "tcp")]
-pub(crate) use error::{alert, handshake_error};
+#[cfg(any(feature = "tcp", feature = "sctp"))]
+pub(crate) use error::{ended, failed_handshake, lost};
 use verify::PeerVerifier;
 pub(crate) use verify::Verdict;
 

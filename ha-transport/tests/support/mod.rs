@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-#[cfg(any(feature = "tcp", feature = "quic"))]
+#[cfg(feature = "tls")]
 use ha_transport::{Identity, PeerTrust};
 use ha_transport::{Lane, Link, LinkError, LinkLimits, LinkSender, Side, Transport, memory};
 
@@ -32,16 +32,16 @@ pub(crate) fn memory(limits: LinkLimits) -> Pair {
     }
 }
 
-#[cfg(any(feature = "tcp", feature = "quic"))]
+#[cfg(feature = "tls")]
 pub(crate) const ANY: std::net::SocketAddr =
     std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-#[cfg(any(feature = "tcp", feature = "quic"))]
+#[cfg(feature = "tls")]
 pub(crate) struct Unit {
     pub(crate) identity: Identity,
 }
 
-#[cfg(any(feature = "tcp", feature = "quic"))]
+#[cfg(feature = "tls")]
 impl Unit {
     pub(crate) fn new(name: &str) -> Self {
         Self {
@@ -90,6 +90,65 @@ pub(crate) fn quic(limits: LinkLimits) -> Pair {
         near: Arc::new(near),
         far: Arc::new(far),
     }
+}
+
+#[cfg(all(feature = "sctp", target_os = "linux"))]
+pub(crate) fn sctp(limits: LinkLimits) -> Pair {
+    use ha_transport::{Sctp, sctp::SctpConfig};
+    let (a, b) = (Unit::new("unit-0"), Unit::new("unit-1"));
+    let make = |remote, own: &Unit, peer: &Unit| {
+        let config = SctpConfig::default();
+        Sctp::new(
+            &[ANY],
+            &[remote],
+            &own.identity,
+            peer.trust(),
+            config,
+            limits,
+        )
+        .unwrap()
+    };
+    let near = make(ANY, &a, &b);
+    let far = make(near.listen().unwrap(), &b, &a);
+    Pair {
+        near: Arc::new(near),
+        far: Arc::new(far),
+    }
+}
+
+#[cfg(all(feature = "sctp", target_os = "linux"))]
+pub(crate) fn sctp_plaintext(limits: LinkLimits) -> Pair {
+    use ha_transport::{Sctp, sctp::SctpConfig};
+    let make = |remote| {
+        Sctp::insecure_plaintext(&[ANY], &[remote], SctpConfig::default(), limits).unwrap()
+    };
+    let near = make(ANY);
+    let far = make(near.listen().unwrap());
+    Pair {
+        near: Arc::new(near),
+        far: Arc::new(far),
+    }
+}
+
+/// False, with a line that says so, if the kernel lacks what the transport needs; a failure if
+/// `HA_REQUIRE_SCTP` is set.
+pub(crate) fn can_run(transport: &str) -> bool {
+    #[cfg(all(feature = "sctp", target_os = "linux"))]
+    if transport.starts_with("sctp") && !ha_transport::sctp::is_supported() {
+        assert!(
+            std::env::var("HA_REQUIRE_SCTP").as_deref() != Ok("1"),
+            "this kernel has no SCTP, and HA_REQUIRE_SCTP asks for it"
+        );
+        // Not by `eprintln!`, which the harness hides while a test passes.
+        static SAID: std::sync::Once = std::sync::Once::new();
+        SAID.call_once(|| {
+            let text = b"NOTHING WAS TESTED over SCTP: this kernel has none\n";
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), text);
+        });
+        return false;
+    }
+    let _ = transport;
+    true
 }
 
 /// Fails instead of hanging.

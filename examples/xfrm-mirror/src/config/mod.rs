@@ -10,5 +10,7 @@ mod settings;
 mod tests;
 
 pub(crate) use error::ConfigError;
+#[cfg(feature = "sctp")]
+pub(crate) use file::Link;
 pub(crate) use file::{LogLevel, Mode, Transport};
 pub(crate) use settings::{LinkSettings, Settings};
