@@ -134,10 +134,10 @@ impl Applier {
             plan.policies(parts.policies, &parts.kernel.policies()?);
         }
         let (takeover, reached) = plan.carry_out(parts.kernel, parts.stats)?;
-        for (sa, known, installed) in reached {
-            self.known.insert(sa, known);
-            if installed {
-                self.installed.insert(sa);
+        for reached in reached {
+            self.known.insert(reached.sa, reached.known);
+            if reached.installed {
+                self.installed.insert(reached.sa);
             }
         }
         Ok(takeover)
@@ -184,6 +184,13 @@ impl Known {
             inbound: replay.inbound,
         }
     }
+}
+
+/// What the kernel was brought to.
+struct Reached {
+    sa: SaRef,
+    known: Known,
+    installed: bool,
 }
 
 /// What is to be written.
@@ -374,7 +381,7 @@ impl<'a> Plan<'a> {
         mut self,
         kernel: &mut dyn Kernel,
         stats: &mut MirrorStats,
-    ) -> Result<(Takeover, Vec<(SaRef, Known, bool)>), KernelError> {
+    ) -> Result<(Takeover, Vec<Reached>), KernelError> {
         let answers = if self.commands.is_empty() {
             Vec::new()
         } else {
@@ -396,12 +403,20 @@ impl<'a> Plan<'a> {
             .reached
             .into_iter()
             .filter_map(|(sa, known, command)| match command {
-                None => Some((sa, known, false)),
+                None => Some(Reached {
+                    sa,
+                    known,
+                    installed: false,
+                }),
                 Some(place) => {
                     let installs =
                         matches!(self.commands.get(place), Some(Command::Install { .. }));
                     let done = matches!(answers.get(place), Some(Ok(())));
-                    done.then_some((sa, known, installs))
+                    done.then_some(Reached {
+                        sa,
+                        known,
+                        installed: installs,
+                    })
                 }
             });
         Ok((self.takeover, reached.collect()))
