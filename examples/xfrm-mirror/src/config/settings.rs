@@ -39,7 +39,7 @@ pub(crate) struct LinkSettings {
     pub(crate) transport: Transport,
     pub(crate) local: Vec<SocketAddr>,
     pub(crate) remote: Vec<SocketAddr>,
-    #[expect(dead_code, reason = "of SCTP alone")]
+    #[cfg_attr(not(feature = "sctp"), expect(dead_code, reason = "of SCTP alone"))]
     pub(crate) file: Link,
 }
 
