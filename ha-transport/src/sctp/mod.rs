@@ -38,7 +38,7 @@ use crate::link::shared::{Shared, WakeUps};
 use crate::link::{Link, PeerInfo};
 use crate::tls::Credentials;
 use crate::transport::{BoxFuture, Side, Transport};
-use association::{Association, bind_error};
+use association::{Association, bind_error, with_port};
 use drive::{ByteStream, drive};
 use paths::{Paths, Reporter};
 use streams::Pump;
@@ -275,7 +275,9 @@ impl Setup {
         remote: SocketAddr,
         fingerprint: Option<Fingerprint>,
     ) -> Link {
-        pump.begin(remote.port());
+        let ends = self.remote.iter();
+        let ends: Vec<_> = ends.map(|end| with_port(*end, remote.port())).collect();
+        pump.begin(&ends);
         let peer = PeerInfo {
             address: remote.to_string(),
             transport: self.name(),

@@ -80,14 +80,15 @@ impl Pump {
         &self.association
     }
 
-    /// The peer was authenticated: from now on the paths are those of this association. `port` is
-    /// the peer's.
-    pub(super) fn begin(&mut self, port: u16) {
+    /// The peer was authenticated: from now on the paths are those of this association. `remote` is
+    /// the peer's addresses with its port.
+    pub(super) fn begin(&mut self, remote: &[SocketAddr]) {
         let association = &self.association;
         // The path on which the association began is not reported, and what was reported during the
         // handshake did not count.
         self.paths.begin(|address| {
-            let state = association.path(SocketAddr::new(address, port));
+            let end = remote.iter().find(|end| end.ip() == address);
+            let state = end.and_then(|end| association.path(*end));
             state.unwrap_or(PathState::Unknown)
         });
     }
