@@ -131,7 +131,7 @@ impl Sctp {
             limits,
             paths: Paths::new(remote),
         };
-        let desk = Desk::new(setup.name(), limits, remote[0].ip());
+        let desk = Desk::new(setup.name(), limits, remote.iter().map(SocketAddr::ip));
         Ok(Self {
             setup: Arc::new(setup),
             desk,
