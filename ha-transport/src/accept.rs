@@ -42,8 +42,8 @@ pub struct TransportStats {
 pub(crate) struct Desk {
     transport: &'static str,
     limits: LinkLimits,
-    /// The configured address of the peer.
-    peer: IpAddr,
+    /// The configured addresses of the peer.
+    peer: Vec<IpAddr>,
     ready: Mutex<VecDeque<Link>>,
     arrived: Notify,
     established: AtomicU64,
@@ -54,11 +54,15 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(transport: &'static str, limits: LinkLimits, peer: IpAddr) -> Arc<Self> {
+    pub(crate) fn new(
+        transport: &'static str,
+        limits: LinkLimits,
+        peer: impl IntoIterator<Item = IpAddr>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             transport,
             limits,
-            peer,
+            peer: peer.into_iter().collect(),
             ready: Mutex::default(),
             arrived: Notify::new(),
             established: AtomicU64::new(0),
@@ -259,7 +263,10 @@ impl Handshakes {
     }
 
     fn push_out(&mut self, desk: &Desk) {
-        let stranger = self.pending.iter().position(|p| p.remote.ip() != desk.peer);
+        let stranger = self
+            .pending
+            .iter()
+            .position(|p| !desk.peer.contains(&p.remote.ip()));
         let Some(oldest) = self.pending.remove(stranger.unwrap_or(0)) else {
             return;
         };
@@ -294,3 +301,28 @@ impl Handshakes {
 /// Most links of the peer that wait for `establish`; one more pushes out the oldest.
 const MAX_READY: usize = 16;
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn strangers_are_pushed_out_before_any_address_of_the_peer() {
+        let limits = LinkLimits {
+            max_handshakes: 3,
+            ..LinkLimits::default()
+        };
+        let ends = [1, 2, 3, 4].map(|i| SocketAddr::from(([10, 0, 0, i], 9)));
+        let [first, second, stranger, other] = ends;
+        let desk = Desk::new("test", limits, [first.ip(), second.ip()]);
+        let mut handshakes = Handshakes::default();
+        for end in [second, stranger, first, other] {
+            handshakes.admit(end, pending(), &desk);
+        }
+        let left: Vec<_> = handshakes.pending.iter().map(|p| p.remote).collect();
+        assert_eq!(left, [second, first, other]);
+        assert_eq!(desk.stats().dropped, 1);
+    }
+}

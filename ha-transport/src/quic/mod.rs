@@ -74,7 +74,7 @@ impl Quic {
             credentials,
             limits,
         });
-        let desk = Desk::new(NAME, limits, remote.ip());
+        let desk = Desk::new(NAME, limits, [remote.ip()]);
         Ok(Self {
             setup,
             desk,

@@ -78,7 +78,7 @@ impl Association {
     ) -> Result<Self, LinkError> {
         let open = || {
             let socket = open(local[0], config)?;
-            let any_port: Vec<_> = local.iter().map(|a| SocketAddr::new(a.ip(), 0)).collect();
+            let any_port: Vec<_> = local.iter().map(|a| with_port(*a, 0)).collect();
             bind(&socket, &any_port)?;
             Ok(Self(socket::watched(socket)?))
         };
@@ -236,10 +236,16 @@ fn bind(socket: &Socket, local: &[SocketAddr]) -> io::Result<()> {
     socket.bind(&local[0].into())?;
     let port = address(socket)?.port();
     for other in &local[1..] {
-        let other = SocketAddr::new(other.ip(), port);
-        socket::set_option(socket, layout::BINDX_ADD, &layout::addresses(&[other]))?;
+        let other = layout::addresses(&[with_port(*other, port)]);
+        socket::set_option(socket, layout::BINDX_ADD, &other)?;
     }
     Ok(())
+}
+
+/// Keeps the scope, without which a link-local address says nothing.
+pub(super) fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
 }
 
 fn address(socket: &Socket) -> io::Result<SocketAddr> {

@@ -38,9 +38,9 @@ use crate::link::shared::{Shared, WakeUps};
 use crate::link::{Link, PeerInfo};
 use crate::tls::Credentials;
 use crate::transport::{BoxFuture, Side, Transport};
-use association::{Association, bind_error};
+use association::{Association, bind_error, with_port};
 use drive::{ByteStream, drive};
-use paths::Paths;
+use paths::{Paths, Reporter};
 use streams::Pump;
 
 pub use association::is_supported;
@@ -131,7 +131,7 @@ impl Sctp {
             limits,
             paths: Paths::new(remote),
         };
-        let desk = Desk::new(setup.name(), limits, remote[0].ip());
+        let desk = Desk::new(setup.name(), limits, remote.iter().map(SocketAddr::ip));
         Ok(Self {
             setup: Arc::new(setup),
             desk,
@@ -251,8 +251,7 @@ impl Setup {
         side: Side,
         remote: SocketAddr,
     ) -> Result<Link, LinkError> {
-        let (streams, mut pump) =
-            Pump::new(association, &self.remote_ends(remote), self.paths.clone());
+        let (streams, mut pump) = Pump::new(association, Reporter::new(self.paths.clone()));
         let Security::Tls(credentials) = &self.security else {
             let hellos = handshake::plaintext(streams, side);
             let lanes = fed(&mut pump, hellos).await?;
@@ -269,20 +268,16 @@ impl Setup {
         }
     }
 
-    /// The peer's addresses with the port that it has in this association.
-    fn remote_ends(&self, seen: SocketAddr) -> Vec<SocketAddr> {
-        let ends = self.remote.iter();
-        ends.map(|end| SocketAddr::new(end.ip(), seen.port()))
-            .collect()
-    }
-
     fn start(
         &self,
         lanes: [impl ByteStream; 3],
-        pump: Pump,
+        mut pump: Pump,
         remote: SocketAddr,
         fingerprint: Option<Fingerprint>,
     ) -> Link {
+        let ends = self.remote.iter();
+        let ends: Vec<_> = ends.map(|end| with_port(*end, remote.port())).collect();
+        pump.begin(&ends);
         let peer = PeerInfo {
             address: remote.to_string(),
             transport: self.name(),

@@ -53,7 +53,14 @@ pub struct Path {
 
 /// The configured addresses of the peer; others are not kept.
 #[derive(Clone, Debug)]
-pub(super) struct Paths(Arc<Mutex<Vec<Path>>>);
+pub(super) struct Paths(Arc<Mutex<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    paths: Vec<Path>,
+    /// The link that the states are of, counted from 1.
+    link: u64,
+}
 
 impl Paths {
     pub(super) fn new(remote: &[SocketAddr]) -> Self {
@@ -61,21 +68,55 @@ impl Paths {
             address: end.ip(),
             state: PathState::Unknown,
         });
-        Self(Arc::new(Mutex::new(paths.collect())))
+        Self(Arc::new(Mutex::new(Known {
+            paths: paths.collect(),
+            link: 0,
+        })))
     }
 
     pub(super) fn all(&self) -> Vec<Path> {
-        self.0.lock().clone()
+        self.0.lock().paths.clone()
+    }
+}
+
+/// What one association may say of the paths: nothing until its peer was authenticated, and
+/// nothing more once a later link began. Otherwise a stranger who connects and leaves, or an old
+/// link that ends late, would make paths unknown that work.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    paths: Paths,
+    link: Option<u64>,
+}
+
+impl Reporter {
+    pub(super) const fn new(paths: Paths) -> Self {
+        Self { paths, link: None }
+    }
+
+    /// The association has become a link, and each address is as `ask` says.
+    pub(super) fn begin(&mut self, ask: impl Fn(IpAddr) -> PathState) {
+        let addresses: Vec<_> = {
+            let mut known = self.paths.0.lock();
+            known.link += 1;
+            self.link = Some(known.link);
+            known.paths.iter().map(|path| path.address).collect()
+        };
+        for address in addresses {
+            self.set(address, ask(address));
+        }
     }
 
     /// Takes over what the kernel says of an address.
     pub(super) fn set(&self, address: IpAddr, state: PathState) {
-        let mut paths = self.0.lock();
-        let Some(path) = paths.iter_mut().find(|path| path.address == address) else {
+        let mut known = self.paths.0.lock();
+        if self.link != Some(known.link) {
+            return;
+        }
+        let Some(path) = known.paths.iter_mut().find(|path| path.address == address) else {
             return;
         };
         let old = std::mem::replace(&mut path.state, state);
-        drop(paths);
+        drop(known);
         if old == state {
             return;
         }
@@ -84,7 +125,7 @@ impl Paths {
 
     /// The association has ended.
     pub(super) fn forget(&self) {
-        for path in self.all() {
+        for path in self.paths.all() {
             self.set(path.address, PathState::Unknown);
         }
     }
@@ -106,21 +147,46 @@ fn report(address: IpAddr, old: PathState, state: PathState) {
 mod tests {
     use super::*;
 
+    fn states(paths: &Paths) -> Vec<PathState> {
+        paths.all().iter().map(|path| path.state).collect()
+    }
+
+    fn two_paths() -> ([IpAddr; 2], Paths) {
+        let remote = ["10.0.0.2:3249", "10.0.1.2:3249"].map(|text| text.parse().unwrap());
+        (remote.map(|end: SocketAddr| end.ip()), Paths::new(&remote))
+    }
+
     #[test]
     fn only_configured_addresses_are_kept() {
-        let remote = ["10.0.0.2:3249", "10.0.1.2:3249"].map(|text| text.parse().unwrap());
-        let paths = Paths::new(&remote);
-        paths.set(remote[1].ip(), PathState::Unreachable);
-        paths.set("10.9.9.9".parse().unwrap(), PathState::Available);
-        let states = || {
-            paths
-                .all()
-                .iter()
-                .map(|path| path.state)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(states(), [PathState::Unknown, PathState::Unreachable]);
-        paths.forget();
-        assert_eq!(states(), [PathState::Unknown; 2]);
+        let ([first, second], paths) = two_paths();
+        let mut link = Reporter::new(paths.clone());
+        link.begin(|address| {
+            if address == first {
+                PathState::Available
+            } else {
+                PathState::Unknown
+            }
+        });
+        link.set(second, PathState::Unreachable);
+        link.set("10.9.9.9".parse().unwrap(), PathState::Available);
+        let expected = [PathState::Available, PathState::Unreachable];
+        assert_eq!(states(&paths), expected);
+        link.forget();
+        assert_eq!(states(&paths), [PathState::Unknown; 2]);
+    }
+
+    #[test]
+    fn only_the_latest_link_has_a_say() {
+        let ([first, _], paths) = two_paths();
+        let [mut old, mut new, stranger] = [(); 3].map(|()| Reporter::new(paths.clone()));
+        old.begin(|_| PathState::Unreachable);
+        new.begin(|_| PathState::Available);
+        for other in [&old, &stranger] {
+            other.set(first, PathState::Unreachable);
+            other.forget();
+            assert_eq!(states(&paths), [PathState::Available; 2]);
+        }
+        new.forget();
+        assert_eq!(states(&paths), [PathState::Unknown; 2]);
     }
 }

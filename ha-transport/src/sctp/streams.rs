@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::association::{Association, MAX_MESSAGE_BYTES};
 use super::notification::Notification;
-use super::paths::Paths;
+use super::paths::{PathState, Reporter};
 use super::socket::Piece;
 use crate::lane::Lane;
 
@@ -41,17 +41,13 @@ pub(super) struct Pump {
     /// What was read and found no room yet.
     waiting: Option<(usize, Bytes)>,
     buffer: BytesMut,
-    paths: Paths,
+    paths: Reporter,
     end: End,
 }
 
 impl Pump {
     /// The streams of an association in the order of the lanes, and what feeds them.
-    pub(super) fn new(
-        association: Association,
-        remote: &[SocketAddr],
-        paths: Paths,
-    ) -> ([LaneStream; 3], Self) {
+    pub(super) fn new(association: Association, paths: Reporter) -> ([LaneStream; 3], Self) {
         let association = Arc::new(association);
         let end = End::default();
         let channels = Lane::ALL.map(|_| mpsc::channel(QUEUED_PIECES));
@@ -69,12 +65,6 @@ impl Pump {
                 }
             })
         };
-        // The path on which the association began is not reported.
-        for address in remote {
-            if let Some(state) = association.path(*address) {
-                paths.set(address.ip(), state);
-            }
-        }
         let pump = Self {
             association,
             lanes: lanes.try_into().ok(),
@@ -88,6 +78,19 @@ impl Pump {
 
     pub(super) fn association(&self) -> &Association {
         &self.association
+    }
+
+    /// The peer was authenticated: from now on the paths are those of this association. `remote` is
+    /// the peer's addresses with its port.
+    pub(super) fn begin(&mut self, remote: &[SocketAddr]) {
+        let association = &self.association;
+        // The path on which the association began is not reported, and what was reported during the
+        // handshake did not count.
+        self.paths.begin(|address| {
+            let end = remote.iter().find(|end| end.ip() == address);
+            let state = end.and_then(|end| association.path(*end));
+            state.unwrap_or(PathState::Unknown)
+        });
     }
 
     /// Works until the association ends; the streams say why. Cancel safe.

@@ -86,7 +86,7 @@ impl Tcp {
             security,
             limits,
         };
-        let desk = Desk::new(setup.name(), limits, remote.ip());
+        let desk = Desk::new(setup.name(), limits, [remote.ip()]);
         Self {
             setup: Arc::new(setup),
             desk,

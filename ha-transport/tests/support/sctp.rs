@@ -81,6 +81,36 @@ async fn a_stranger_is_refused_and_told_so() {
 }
 
 #[tokio::test]
+async fn only_the_link_of_the_peer_decides_on_the_states_of_paths() {
+    if !can_run("sctp") {
+        return;
+    }
+    let (a, b, stranger) = (Unit::new("unit-0"), Unit::new("unit-1"), Unit::new("x"));
+    let near = make([&[ANY], &[ANY]], &a, b.trust());
+    let there = near.listen().unwrap();
+    let far = make([&[ANY], &[there]], &b, a.trust());
+    let join = || async {
+        let both =
+            async { tokio::try_join!(near.establish(Side::Accept), far.establish(Side::Dial)) };
+        bounded(both).await.unwrap()
+    };
+    let available = || {
+        let paths = [near.paths(), far.paths()].concat();
+        paths.iter().all(|path| path.state == PathState::Available)
+    };
+    let old = join().await;
+    until(available).await;
+    refusal(&near, &make([&[ANY], &[there]], &stranger, a.trust())).await;
+    assert!(available(), "a stranger came and went");
+    let new = join().await;
+    old.0.sender.abort();
+    bounded(async { (old.0.sender.ended().await, old.1.sender.ended().await) }).await;
+    assert!(available(), "an old link ended");
+    drop(new);
+    until(|| !available()).await;
+}
+
+#[tokio::test]
 async fn plaintext_does_not_reach_a_link_with_tls() {
     if !can_run("sctp") {
         return;
