@@ -251,10 +251,9 @@ fn nat_t(encap: &Encap, direction: Direction, family: Family) -> Result<NatT, Co
     if encap.encap_type != UDP_ENCAP_ESPINUDP {
         return Err(ConvertError::Encapsulation(encap.encap_type));
     }
-    let original = match encap.encap_oa.is_unspecified() {
-        true => None,
-        false => encap.encap_oa.ip(family),
-    };
+    // Of the 16 bytes an IPv4 address has four; the rest says nothing.
+    let original = encap.encap_oa.ip(family);
+    let original = original.filter(|address| !address.is_unspecified());
     Ok(match direction {
         Direction::Inbound => NatT {
             original_remote: original,
