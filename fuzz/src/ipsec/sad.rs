@@ -77,6 +77,8 @@ struct World {
     kept: [Vec<Arc<OutboundSa>>; 2],
     /// The peer's counters, by instance.
     peer: BTreeMap<u64, u64>,
+    /// How often each unit was demoted when it was looked at last.
+    demotions: [u32; 2],
     course: Course,
 }
 
@@ -92,6 +94,7 @@ impl World {
             waiting: Default::default(),
             kept: Default::default(),
             peer: BTreeMap::new(),
+            demotions: [0; 2],
             course: Course::default(),
         };
         for number in 0..2 {
@@ -368,6 +371,11 @@ impl World {
                 if sad.poll_event().is_none() {
                     break;
                 }
+            }
+            // It may have given the role away and got it back since.
+            let demotions = self.pair.demotions[unit];
+            if core::mem::replace(&mut self.demotions[unit], demotions) != demotions {
+                self.lose(unit);
             }
             if !self.pair.is_active(unit) {
                 self.lose(unit);

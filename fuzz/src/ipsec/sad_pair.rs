@@ -39,6 +39,9 @@ struct Message {
 
 /// Both units and what is between them.
 pub(crate) struct Pair {
+    /// How often each unit came into a state in which it is not active: it may be active again before
+    /// anybody looks.
+    pub(crate) demotions: [u32; 2],
     pub(crate) now: Time,
     pub(crate) unix_s: u64,
     pub(crate) units: [Option<Unit>; 2],
@@ -61,6 +64,7 @@ impl Pair {
     /// One unit ACTIVE, the other STANDBY HOT.
     pub(crate) fn settled() -> Self {
         let mut pair = Self {
+            demotions: [0; 2],
             now: Time::ZERO,
             unix_s: 1_000_000,
             units: [None, None],
@@ -334,6 +338,9 @@ impl Pair {
                 } => self.send(place, link, lane, message),
                 Output::CloseLink { link, .. } => self.close(place, link),
                 Output::Event(Event::SyncFailed { .. }) => self.refused = true,
+                Output::Event(Event::State { to, .. }) if !to.is_active() => {
+                    self.demotions[place] += 1;
+                }
                 _ => {}
             }
         }
