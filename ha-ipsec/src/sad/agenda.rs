@@ -3,6 +3,7 @@
 use core::cmp::Reverse;
 use core::time::Duration;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use ha_core::id::{Slot, UnitId};
 use ha_core::time::Time;
@@ -181,7 +182,14 @@ impl Agenda {
         loop {
             match clock.at(now) {
                 Charge::Ok => {}
-                Charge::Soft => self.push(now, Due::Soft, whose),
+                Charge::Soft => {
+                    let left = clock.poll_timeout(now).map(|hard| hard.since(now));
+                    if left.is_some() && left == after_soft(lifetime, key, around) {
+                        self.push(now, Due::SoftFirst, whose);
+                        return;
+                    }
+                    self.push(now, Due::Soft, whose);
+                }
                 Charge::Hard => {
                     self.push(now, Due::Hard, whose);
                     return;
@@ -191,6 +199,22 @@ impl Agenda {
                 return;
             };
             now = next;
+        }
+    }
+
+    /// The hard lifetime, if it was left for when the soft one is over.
+    fn note_second(
+        &mut self,
+        first: Deadline,
+        lifetime: &Lifetime,
+        key: SpreadKey,
+        around: &Around,
+    ) {
+        if first.due() == Due::SoftFirst
+            && let Some(left) = after_soft(lifetime, key, around)
+        {
+            let whose = (first.place(), first.stamp());
+            self.push(first.at() + left, Due::Hard, whose);
         }
     }
 
@@ -224,7 +248,7 @@ impl Inner {
             && deadline.is_due(now)
             && let Some(Reverse(deadline)) = control.agenda.due.pop()
         {
-            self.expire(deadline, now, &mut control.agenda);
+            self.expire(deadline, &mut control.agenda, &around);
         }
         for slot in self.counters.take_alerts() {
             self.look_at(slot, &mut control.agenda);
@@ -286,23 +310,24 @@ impl Inner {
 
     /// A deadline has passed: what is to be told, unless the record says something else now, or is
     /// gone.
-    fn expire(&self, deadline: Deadline, now: Time, agenda: &mut Agenda) {
+    fn expire(&self, deadline: Deadline, agenda: &mut Agenda, around: &Around) {
         match deadline.place() {
             Place::Ike(slot) => {
-                let stamped = |id: &IkeId, ike: &_| (*id, Stamp::of_ike(id, ike));
-                let hard = deadline.due() == Due::Hard;
-                let found = self.ike.with_slot(slot, |id, ike| stamped(id, ike));
-                if let Some((id, stamp)) = found
-                    && stamp == deadline.stamp()
+                let found = self.ike.with_slot(slot, |id, ike| (*id, Arc::clone(ike)));
+                if let Some((id, ike)) = found
+                    && Stamp::of_ike(&id, &ike) == deadline.stamp()
                 {
+                    let hard = deadline.due() == Due::Hard;
                     agenda.events.push_back(SadEvent::IkeLifetime { id, hard });
+                    let key = SpreadKey::of_ike(&id, around.unit);
+                    agenda.note_second(deadline, &ike.lifetime, key, around);
                 }
             }
             Place::Sa(slot) => {
                 let outline = |id: &SaId, sa: &StoredSa| Some((*id, sa.outline()?));
                 let found = self.ipsec.with_slot(slot, outline).flatten();
                 if let Some((id, sa)) = found.filter(|(id, sa)| deadline.is_of(id, sa)) {
-                    self.expire_sa((id, &sa), deadline, now, agenda);
+                    self.expire_sa((id, &sa), deadline, agenda, around);
                 } else if deadline.due() == Due::Idle {
                     agenda.idle.remove(&deadline.stamp());
                 }
@@ -314,21 +339,25 @@ impl Inner {
         &self,
         (id, sa): (SaId, &Outline),
         deadline: Deadline,
-        now: Time,
         agenda: &mut Agenda,
+        around: &Around,
     ) {
         let which = Which::Time;
         match deadline.due() {
-            Due::Soft => agenda
-                .events
-                .push_back(SadEvent::SoftLifetime { id, which }),
+            Due::Soft | Due::SoftFirst => {
+                agenda
+                    .events
+                    .push_back(SadEvent::SoftLifetime { id, which });
+                let key = SpreadKey::of_sa(&id, around.unit);
+                agenda.note_second(deadline, &sa.lifetime, key, around);
+            }
             Due::Hard => {
                 self.counters.close(sa.instance);
                 agenda
                     .events
                     .push_back(SadEvent::HardLifetime { id, which });
             }
-            Due::Idle => self.look_if_idle((id, sa), deadline, now, agenda),
+            Due::Idle => self.look_if_idle((id, sa), deadline, around.clock.now, agenda),
         }
     }
 
@@ -383,6 +412,13 @@ impl Inner {
             agenda.events.push_back(SadEvent::Rekey { id, reason });
         }
     }
+}
+
+/// How long after its soft lifetime the hard one ends, if an SA has both and gets there.
+fn after_soft(lifetime: &Lifetime, key: SpreadKey, around: &Around) -> Option<Duration> {
+    let clock = LifetimeClock::fresh(lifetime, around.spreading, key, Time::ZERO);
+    let soft = clock.poll_timeout(Time::ZERO)?;
+    Some(clock.poll_timeout(soft)?.since(soft))
 }
 
 fn idle_time(sa: &Outline) -> Option<Duration> {

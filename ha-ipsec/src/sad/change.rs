@@ -421,7 +421,8 @@ fn key(sa: &IpsecSa) -> CounterKey {
     let shape = match sa.direction {
         Direction::Outbound => Shape::Outbound {
             space,
-            budget: sa.budget,
+            // At most `MAX_BUDGET`: the record was checked.
+            budget: u32::try_from(sa.budget).unwrap_or(u32::MAX),
         },
         Direction::Inbound => Shape::Inbound {
             space,

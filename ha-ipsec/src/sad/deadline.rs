@@ -1,6 +1,7 @@
 //! When something is due for an SA, in 16 bytes.
 
 use core::hash::{Hash, Hasher};
+use core::time::Duration;
 use std::hash::DefaultHasher;
 
 use ha_core::id::Slot;
@@ -22,9 +23,14 @@ pub(super) struct Deadline(u128);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(super) enum Due {
+    /// The soft lifetime ends. The hard one is noted already.
     Soft = 0,
+    /// The hard lifetime ends.
     Hard = 1,
+    /// Did anything pass?
     Idle = 2,
+    /// The soft lifetime ends. The hard one is noted then: most SAs are gone by that time.
+    SoftFirst = 3,
 }
 
 /// Whose deadline it is: the slot in its table.
@@ -76,14 +82,21 @@ impl Deadline {
     }
 
     pub(super) fn is_due(self, now: Time) -> bool {
-        self.0 >> (STAMP + u32::BITS + 3) <= u128::from(now.as_millis())
+        self.at() <= now
+    }
+
+    /// Its time, as rounded.
+    pub(super) fn at(self) -> Time {
+        let millis = self.0 >> (STAMP + u32::BITS + 3);
+        Time::ZERO + Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
     pub(super) fn due(self) -> Due {
         match self.0 >> (STAMP + u32::BITS + 1) & 3 {
             0 => Due::Soft,
             1 => Due::Hard,
-            _ => Due::Idle,
+            2 => Due::Idle,
+            _ => Due::SoftFirst,
         }
     }
 
@@ -98,7 +111,7 @@ impl Deadline {
     /// Whether it still holds for the SA that is in its place now.
     pub(super) fn is_of(self, id: &SaId, sa: &Outline) -> bool {
         let stamp = match self.due() {
-            Due::Soft | Due::Hard => Stamp::of_sa(id, sa),
+            Due::Soft | Due::Hard | Due::SoftFirst => Stamp::of_sa(id, sa),
             Due::Idle => Stamp::of_use(id, sa),
         };
         stamp == self.stamp()
@@ -127,7 +140,7 @@ mod tests {
     fn parts_come_back() {
         let stamp = Stamp::of("any");
         for at in [0, 1, NANOS_PER_MILLI, u64::MAX] {
-            for due in [Due::Soft, Due::Hard, Due::Idle] {
+            for due in [Due::Soft, Due::Hard, Due::Idle, Due::SoftFirst] {
                 for slot in [0, 1, u32::MAX].map(Slot::new) {
                     for place in [Place::Sa(slot), Place::Ike(slot)] {
                         let deadline = Deadline::new(Time::from_nanos(at), due, place, stamp);
