@@ -9,12 +9,15 @@
 //! An entry belongs to one *instance* of an SA, not to its SPI: counters of an SA that was deleted
 //! never pair with the keys of a new one that happens to have the same SPI.
 
+mod bits;
 mod client;
+mod control;
 mod key;
 mod live;
 mod raw;
 mod rows;
 mod state;
+mod still;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests;
