@@ -35,7 +35,9 @@ impl SaSpec {
     /// and a value of their own, about 20 bytes, which are not counted here.
     pub(crate) fn entry_bytes(self) -> usize {
         let mut out = Vec::new();
-        let sa = self.sa(0, 1_700_000_000);
+        // Not the first one: as the table holds them, with an instance and numbers of usual length.
+        let mut sa = self.sa(100_001, 1_700_000_000);
+        sa.instance = u64::MAX;
         sa.id.encode(1, &mut out);
         sa.encode(1, &mut out);
         out.len()

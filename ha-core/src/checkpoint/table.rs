@@ -187,7 +187,7 @@ impl<K: TableKey, V: TableValue> StateTable<K, V> {
     /// table; see [`snapshot`](Self::snapshot).
     pub fn for_each(&self, mut visit: impl FnMut(&K, &V)) {
         let mut from = 0;
-        while let Some(next) = self.inner.visit(from, &mut visit) {
+        while let Some(next) = self.visit_from(from, &mut visit) {
             from = next;
         }
     }
@@ -196,7 +196,26 @@ impl<K: TableKey, V: TableValue> StateTable<K, V> {
     /// the end. To go through a large table bit by bit; the same caution as for
     /// [`for_each`](Self::for_each).
     pub fn visit_from(&self, from: u32, mut visit: impl FnMut(&K, &V)) -> Option<u32> {
-        self.inner.visit(from, &mut visit)
+        self.inner.visit(from, |_, key, value| visit(key, value))
+    }
+
+    /// As [`visit_from`](Self::visit_from), and tells the slot of each entry.
+    pub fn visit_slots(&self, from: u32, visit: impl FnMut(Slot, &K, &V)) -> Option<u32> {
+        self.inner.visit(from, visit)
+    }
+
+    /// The slot of `key`, if it has an entry. It names the entry in four bytes for as long as the entry
+    /// is there; then another key may get it.
+    pub fn slot(&self, key: &K) -> Option<Slot> {
+        self.inner.rows.read().rows.slot(key).map(Slot::new)
+    }
+
+    /// Looks at the entry in a slot in place. `look` must not call into the table.
+    pub fn with_slot<R>(&self, slot: Slot, look: impl FnOnce(&K, &V) -> R) -> Option<R> {
+        match self.inner.rows.read().rows.at(slot.index()) {
+            Entry::Live(live) => Some(look(&live.key, &live.value)),
+            Entry::Removed(_) | Entry::Vacant => None,
+        }
     }
 
     /// Copies of all entries, 256 slots at a time, with no lock held between. The same caution as
@@ -208,7 +227,7 @@ impl<K: TableKey, V: TableValue> StateTable<K, V> {
             let at = from?;
             from = self
                 .inner
-                .visit(at, &mut |k: &K, v: &V| copies.push((k.clone(), v.clone())));
+                .visit(at, |_, k, v| copies.push((k.clone(), v.clone())));
             Some(copies)
         })
         .flatten()
@@ -409,12 +428,12 @@ impl<K: TableKey, V: TableValue> Table<K, V> {
     }
 
     /// Visits the entries of some slots. Returns where to go on.
-    fn visit(&self, from: u32, visit: &mut dyn FnMut(&K, &V)) -> Option<u32> {
+    fn visit(&self, from: u32, mut visit: impl FnMut(Slot, &K, &V)) -> Option<u32> {
         let state = self.rows.read();
         let Range { start, end } = from..state.rows.bound().min(from.saturating_add(VISIT_SLOTS));
         for slot in start..end {
             if let Entry::Live(live) = state.rows.at(slot) {
-                visit(&live.key, &live.value);
+                visit(Slot::new(slot), &live.key, &live.value);
             }
         }
         (end < state.rows.bound()).then_some(end)

@@ -12,10 +12,11 @@ use ha_core::sync::DirtySet;
 use ha_core::time::Time;
 use prost::encoding::{decode_varint, encode_varint};
 
+use super::control::{Control, Sizer};
 use super::key::{CounterKey, Shape};
 use super::live::Live;
 use super::raw::Raw;
-use super::rows::{Control, Rows, Sizer, State};
+use super::rows::{Rows, State};
 use super::state::{Counters, Sizes};
 use crate::replay::WindowImage;
 
@@ -84,6 +85,21 @@ impl Value {
                     .map_err(|error| DecodeError::Invalid(error.to_string()))?;
                 Ok(Self::Inbound { image, kib })
             }
+        }
+    }
+
+    /// Of a new SA of which nothing was told.
+    pub(super) fn untold(shape: &Shape) -> Self {
+        match shape {
+            Shape::Outbound { .. } => Self::Outbound {
+                reserved: 0,
+                used: 0,
+                kib: 0,
+            },
+            Shape::Inbound { .. } => Self::Inbound {
+                image: WindowImage::strict(0),
+                kib: 0,
+            },
         }
     }
 
@@ -223,34 +239,20 @@ impl Counters {
 
     /// Writes an entry, renewed unless it is only compared. `false` if there is none.
     fn encode_one(&self, rows: &mut Rows, slot: u32, sink: &mut EntrySink<'_>) -> bool {
-        if rows.active {
-            rows.wake(slot, &self.core);
+        let Some(key) = rows.key(slot) else {
+            return false;
+        };
+        if rows.is_rekeyed(slot) && sink.rekeyed(Slot::new(slot)) {
+            rows.tell_key(slot);
         }
+        let moved = !sink.is_audit() && rows.is_moved(slot);
         let sizes = self.sizes(rows.latency.average);
         let (now, contests, closing) = (rows.now, rows.contests, rows.closing);
-        let Some(row) = rows.row_mut(slot) else {
-            return false;
-        };
-        let Some(key) = row.key else {
-            return false;
-        };
-        if row.rekeyed && sink.rekeyed(Slot::new(slot)) {
-            row.rekeyed = false;
-        }
-        let control = match &mut row.state {
-            State::Vacant => return false,
-            State::Dormant(raw) => {
-                write(sink, slot, &key, None, |out| {
-                    out.extend_from_slice(raw.bytes());
-                });
-                return true;
-            }
-            State::Live(control) => control,
-        };
-        if sink.is_audit() {
-            write(sink, slot, &key, None, |out| control.encode_sent(out));
+        let control = moved.then(|| rows.wake_unmoved(slot, &self.core)).flatten();
+        let Some(control) = control else {
+            write(sink, slot, &key, None, |out| rows.encode_told(slot, out));
             return true;
-        }
+        };
         control.hear(contests);
         let renewed = control.renew(now, &sizes, closing);
         write(sink, slot, &key, Some(renewed.receipt), |out| {
@@ -265,6 +267,7 @@ impl Counters {
         if let Value::Inbound { .. } = &renewed.value {
             rows.note_open(slot, renewed.top, renewed.is_open);
         }
+        rows.rest(slot);
         true
     }
 }

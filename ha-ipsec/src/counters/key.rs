@@ -21,7 +21,7 @@ pub(crate) enum Shape {
     Outbound {
         space: SequenceSpace,
         /// The autonomy budget J, in packets.
-        budget: u64,
+        budget: u32,
     },
     /// Numbers are accepted.
     Inbound {
@@ -49,7 +49,9 @@ impl CounterKey {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.instance.to_be_bytes());
         let (flags, number) = match self.shape {
-            Shape::Outbound { space, budget } => (flag(space == SequenceSpace::Esn, ESN), budget),
+            Shape::Outbound { space, budget } => {
+                (flag(space == SequenceSpace::Esn, ESN), u64::from(budget))
+            }
             Shape::Inbound {
                 space,
                 size,
@@ -105,11 +107,14 @@ impl CounterKey {
 
 impl Shape {
     fn outbound(space: SequenceSpace, budget: u64) -> Result<Self, DecodeError> {
-        if budget == 0 || budget > crate::sequence::MAX_BUDGET {
-            let text = format!("an autonomy budget of {budget} packets is out of range");
-            return Err(DecodeError::Invalid(text));
+        let fits = (1..=crate::sequence::MAX_BUDGET).contains(&budget);
+        match u32::try_from(budget) {
+            Ok(budget) if fits => Ok(Self::Outbound { space, budget }),
+            _ => {
+                let text = format!("an autonomy budget of {budget} packets is out of range");
+                Err(DecodeError::Invalid(text))
+            }
         }
-        Ok(Self::Outbound { space, budget })
     }
 
     fn inbound(space: SequenceSpace, flags: u8, packets: u64) -> Result<Self, DecodeError> {

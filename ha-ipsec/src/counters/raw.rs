@@ -7,11 +7,15 @@ pub(crate) enum Raw {
         len: u8,
         bytes: [u8; Self::IN_PLACE],
     },
-    Long(Box<[u8]>),
+    Long(Box<Long>),
 }
 
+/// Behind one pointer: most entries would pay for a longer one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Long(Box<[u8]>);
+
 impl Raw {
-    const IN_PLACE: usize = 22;
+    const IN_PLACE: usize = 14;
 
     pub(crate) fn new(value: &[u8]) -> Self {
         match u8::try_from(value.len()) {
@@ -20,14 +24,14 @@ impl Raw {
                 bytes[..value.len()].copy_from_slice(value);
                 Self::Short { len, bytes }
             }
-            _ => Self::Long(value.into()),
+            _ => Self::Long(Box::new(Long(value.into()))),
         }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Short { len, bytes } => &bytes[..usize::from(*len)],
-            Self::Long(bytes) => bytes,
+            Self::Long(long) => &long.0,
         }
     }
 }
@@ -43,6 +47,6 @@ mod tests {
             let bytes: Vec<u8> = (0..len).collect();
             assert_eq!(Raw::new(&bytes).bytes(), bytes);
         }
-        assert_eq!(size_of::<Raw>(), 24);
+        assert_eq!(size_of::<Raw>(), 16);
     }
 }

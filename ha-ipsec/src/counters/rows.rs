@@ -1,7 +1,7 @@
 //! The slots of the table.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use ha_core::checkpoint::{BatchPart, LockedPart, Shared, Transaction, WriteError};
 use ha_core::id::Slot;
@@ -9,12 +9,14 @@ use ha_core::time::Time;
 use hashbrown::HashTable;
 use parking_lot::MutexGuard;
 
-use super::key::{CounterKey, Shape};
-use super::live::{Begin, Charged, Core, InboundLive, Live, OutboundLive};
+use super::bits::Bits;
+use super::client::Value;
+use super::control::Control;
+use super::key::CounterKey;
+use super::live::{Begin, Core, Live};
 use super::raw::Raw;
 use super::state::{Counters, Latency, Sizes};
-use crate::replay::{CeilingSizer, InboundWindow};
-use crate::sequence::{LeadSizer, OutboundCounter};
+use super::still::Still;
 
 /// All slots, and what is known of the group.
 #[derive(Debug, Default)]
@@ -35,47 +37,30 @@ pub(crate) struct Rows {
     pub(super) latency: Latency,
     /// Inbound counters whose ceiling is above the top, and when that was seen last.
     open: VecDeque<(Slot, u32, Time)>,
+    /// Slots that another counter used before, of which the standby may not know that it is gone.
+    rekeyed: Bits,
+    /// When this unit took up the active role.
+    pub(super) took_over: Time,
 }
 
 /// One slot.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(super) key: Option<CounterKey>,
-    /// The slot was used by another counter, of which the standby may not know that it is gone.
-    pub(super) rekeyed: bool,
     pub(super) state: State,
 }
 
 #[derive(Debug)]
 pub(crate) enum State {
     Vacant,
+    /// Of an SA that is new since then: nothing used it, and nothing of it has left this unit.
+    Fresh(Time),
     /// As it arrived from the active unit.
     Dormant(Raw),
+    /// Told to the standby by this unit, and moved by nothing.
+    Still(Still),
     /// In use on this unit.
     Live(Box<Control>),
-}
-
-/// What the control path keeps of a counter in use.
-#[derive(Debug)]
-pub(crate) struct Control {
-    pub(super) live: Live,
-    pub(super) sizer: Sizer,
-    /// The contests that it has heard of.
-    pub(super) contests: u32,
-    /// Whether its record has left this unit since it became active.
-    pub(super) exposed: bool,
-    /// What the standby was told of bytes: "HA last lifetime sent".
-    pub(super) sent_kib: u64,
-    /// Whether it is among the open ones, and its top then.
-    open_at: Option<u64>,
-    /// No packets came for a while.
-    pub(super) quiet: bool,
-}
-
-#[derive(Debug)]
-pub(crate) enum Sizer {
-    Outbound(LeadSizer),
-    Inbound(CeilingSizer),
 }
 
 impl Rows {
@@ -99,7 +84,7 @@ impl Rows {
     pub(super) fn controls(&self) -> impl Iterator<Item = &Control> {
         self.rows.iter().filter_map(|row| match &row.state {
             State::Live(control) => Some(&**control),
-            State::Vacant | State::Dormant(_) => None,
+            _ => None,
         })
     }
 
@@ -114,7 +99,7 @@ impl Rows {
     pub(super) fn control(&self, slot: u32) -> Option<&Control> {
         match &self.row(slot)?.state {
             State::Live(control) => Some(control),
-            State::Vacant | State::Dormant(_) => None,
+            _ => None,
         }
     }
 
@@ -186,8 +171,9 @@ impl Rows {
         if let State::Live(control) = core::mem::replace(&mut row.state, State::Vacant) {
             control.live.close();
         }
-        row.rekeyed = true;
-        if let Some(key) = row.key.take() {
+        let key = row.key.take();
+        self.rekeyed.set(slot, true);
+        if let Some(key) = key {
             self.unindex(key.instance, slot);
         }
     }
@@ -200,18 +186,115 @@ impl Rows {
 
     /// Takes a counter into use, if it is not yet.
     pub(super) fn wake(&mut self, slot: u32, core: &Arc<Core>) -> Option<Live> {
-        let at = (self.contests, self.now);
+        let since = match self.row(slot)?.state {
+            State::Fresh(since) => since,
+            _ => self.now,
+        };
+        self.make(slot, since, core)
+            .map(|control| control.live.clone())
+    }
+
+    /// The same for its record to leave: nothing has moved it since it came.
+    pub(super) fn wake_unmoved(&mut self, slot: u32, core: &Arc<Core>) -> Option<&mut Control> {
+        let since = match self.row(slot)?.state {
+            State::Fresh(since) => since,
+            State::Dormant(_) => self.took_over,
+            _ => Time::ZERO,
+        };
+        self.make(slot, since, core)
+    }
+
+    /// Makes an object of a counter that has not moved since then, if there is none.
+    fn make(&mut self, slot: u32, since: Time, core: &Arc<Core>) -> Option<&mut Control> {
+        let at = (self.contests, since);
         let row = self.rows.get_mut(slot as usize)?;
-        let key = row.key?;
-        if let State::Dormant(raw) = &row.state {
-            let value = super::client::Value::decode(&key.shape, raw.bytes()).ok()?;
-            let control = Control::resume(&key.shape, value, Slot::new(slot), core, at);
+        let (shape, name) = (row.key?.shape, Slot::new(slot));
+        let decode = |bytes| Value::decode(&shape, bytes).ok();
+        let made = match &row.state {
+            State::Vacant => return None,
+            State::Live(_) => None,
+            State::Fresh(_) => Some(Control::fresh(&shape, name, core, at)),
+            State::Dormant(raw) => {
+                let value = decode(raw.bytes())?;
+                Some(Control::resume(&shape, value, None, name, core, at))
+            }
+            State::Still(still) => {
+                let value = decode(still.told())?;
+                let mut control = Control::resume(&shape, value, Some(still), name, core, at);
+                // Others may have begun from what left: the next contest concerns it.
+                (control.exposed, control.contests) = (true, still.contests());
+                Some(control)
+            }
+        };
+        if let Some(control) = made {
             row.state = State::Live(Box::new(control));
         }
-        match &row.state {
-            State::Live(control) => Some(control.live.clone()),
-            State::Vacant | State::Dormant(_) => None,
+        match &mut row.state {
+            State::Live(control) => Some(control),
+            _ => None,
         }
+    }
+
+    /// Gives an object up if what was told says all of it.
+    pub(super) fn rest(&mut self, slot: u32) {
+        if let Some(row) = self.rows.get_mut(slot as usize)
+            && let State::Live(control) = &row.state
+            && let Some(still) = Still::of(control)
+        {
+            row.state = State::Still(still);
+        }
+    }
+
+    /// Whether what is sent of a counter now must be found out: it may have moved, or must hear
+    /// something.
+    pub(super) fn is_moved(&self, slot: u32) -> bool {
+        match self.row(slot).map(|row| &row.state) {
+            None | Some(State::Vacant) => false,
+            Some(State::Dormant(_)) => self.active,
+            Some(State::Still(still)) => still.contests() != self.contests,
+            Some(State::Fresh(_) | State::Live(_)) => true,
+        }
+    }
+
+    /// What the standby was told last, or what it told this unit. Nothing changes by it: an SA whose
+    /// record never left stays unbounded.
+    pub(super) fn encode_told(&self, slot: u32, out: &mut Vec<u8>) {
+        let Some(row) = self.row(slot) else {
+            return;
+        };
+        match &row.state {
+            State::Vacant => {}
+            State::Fresh(_) => {
+                if let Some(key) = row.key {
+                    Value::untold(&key.shape).encode(out);
+                }
+            }
+            State::Dormant(raw) => out.extend_from_slice(raw.bytes()),
+            State::Still(still) => out.extend_from_slice(still.told()),
+            State::Live(control) => control.encode_sent(out),
+        }
+    }
+
+    /// Bytes that passed through a counter, as far as this unit knows.
+    pub(super) fn bytes(&self, slot: u32) -> Option<u64> {
+        let row = self.row(slot)?;
+        let decode = |bytes| Value::decode(&row.key?.shape, bytes).ok();
+        match &row.state {
+            State::Vacant => None,
+            State::Fresh(_) => Some(0),
+            State::Dormant(raw) => Some(decode(raw.bytes())?.bytes()),
+            State::Still(still) => Some(decode(still.told())?.bytes()),
+            State::Live(control) => Some(control.live.bytes().bytes()),
+        }
+    }
+
+    pub(super) fn is_rekeyed(&self, slot: u32) -> bool {
+        self.rekeyed.get(slot)
+    }
+
+    /// The standby is told whose the slot is.
+    pub(super) fn tell_key(&mut self, slot: u32) {
+        self.rekeyed.set(slot, false);
     }
 
     /// An inbound counter was told to the standby with a ceiling above its top.
@@ -279,133 +362,8 @@ impl Default for Row {
     fn default() -> Self {
         Self {
             key: None,
-            rekeyed: false,
             state: State::Vacant,
         }
-    }
-}
-
-impl Control {
-    fn new(live: Live, sizer: Sizer, contests: u32) -> Self {
-        let sent_kib = live.bytes().kib();
-        Self {
-            live,
-            sizer,
-            contests,
-            exposed: false,
-            sent_kib,
-            open_at: None,
-            quiet: false,
-        }
-    }
-
-    /// For a new SA.
-    fn fresh(shape: &Shape, slot: Slot, core: &Arc<Core>, (contests, now): (u32, Time)) -> Self {
-        let (charged, core) = (Charged::from_kib(0), Arc::clone(core));
-        match *shape {
-            Shape::Outbound { space, budget } => {
-                let counter = core.outbound(OutboundCounter::fresh(space, budget));
-                Self::outbound(
-                    OutboundLive {
-                        counter,
-                        charged,
-                        slot,
-                        user: OnceLock::new(),
-                        core,
-                    },
-                    contests,
-                    now,
-                )
-            }
-            Shape::Inbound {
-                space,
-                size,
-                policy,
-                isolated,
-            } => {
-                let window = InboundWindow::fresh(space, size, policy).with_isolated(isolated);
-                let window = core.inbound(window);
-                Self::inbound(
-                    InboundLive {
-                        window,
-                        charged,
-                        slot,
-                        user: OnceLock::new(),
-                        core,
-                    },
-                    contests,
-                    now,
-                )
-            }
-        }
-    }
-
-    /// After a takeover.
-    fn resume(
-        shape: &Shape,
-        value: super::client::Value,
-        slot: Slot,
-        core: &Arc<Core>,
-        (contests, now): (u32, Time),
-    ) -> Self {
-        use super::client::Value;
-        let (charged, core) = (Charged::from_kib(value.kib()), Arc::clone(core));
-        match (*shape, value) {
-            (Shape::Outbound { space, budget }, Value::Outbound { reserved, used, .. }) => {
-                let counter = core.outbound(OutboundCounter::resume(space, budget, reserved, used));
-                Self::outbound(
-                    OutboundLive {
-                        counter,
-                        charged,
-                        slot,
-                        user: OnceLock::new(),
-                        core,
-                    },
-                    contests,
-                    now,
-                )
-            }
-            (
-                Shape::Inbound {
-                    space,
-                    size,
-                    policy,
-                    isolated,
-                },
-                Value::Inbound { image, .. },
-            ) => {
-                let window =
-                    InboundWindow::resume(space, size, policy, &image).with_isolated(isolated);
-                let window = core.inbound(window);
-                Self::inbound(
-                    InboundLive {
-                        window,
-                        charged,
-                        slot,
-                        user: OnceLock::new(),
-                        core,
-                    },
-                    contests,
-                    now,
-                )
-            }
-            // The value was decoded for this shape.
-            (shape, _) => {
-                let control = Self::fresh(&shape, slot, &core, (contests, now));
-                control.live.close();
-                control
-            }
-        }
-    }
-
-    fn outbound(live: OutboundLive, contests: u32, now: Time) -> Self {
-        let sizer = Sizer::Outbound(LeadSizer::new(now));
-        Self::new(Live::Outbound(Arc::new(live)), sizer, contests)
-    }
-
-    fn inbound(live: InboundLive, contests: u32, now: Time) -> Self {
-        let sizer = Sizer::Inbound(CeilingSizer::new(live.window.top(), now));
-        Self::new(Live::Inbound(Arc::new(live)), sizer, contests)
     }
 }
 
@@ -475,33 +433,22 @@ impl LockedPart for Locked<'_> {
     }
 }
 
-impl Sizer {
-    /// Whether a ceiling is more than twice as far ahead as the rate wants.
-    fn is_far(&mut self, live: &InboundLive, sizes: &Sizes, now: Time) -> bool {
-        let Self::Inbound(sizer) = self else {
-            return false;
-        };
-        let top = live.window.top();
-        sizer.observe(&sizes.ceiling, sizes.latency, top, now);
-        let ahead = live
-            .window
-            .ceiling()
-            .map_or(0, |ceiling| ceiling.saturating_sub(top));
-        ahead > 2 * sizer.lead(&sizes.ceiling) + 1
-    }
-}
-
 impl Rows {
     fn insert(&mut self, key: CounterKey, begin: Option<&Begin>, core: &Arc<Core>) -> Slot {
         let index = self.allocate();
         core.dirty.ensure(index + 1);
         core.alerts.ensure(index + 1);
         let slot = Slot::new(index);
-        let control = Control::fresh(&key.shape, slot, core, (self.contests, self.now));
-        if let Some(begin) = begin {
-            control.live.begin(begin);
-        }
-        self.put(index, key, State::Live(Box::new(control)));
+        let state = match begin {
+            None => State::Fresh(self.now),
+            Some(begin) => {
+                let at = (self.contests, self.now);
+                let control = Control::fresh(&key.shape, slot, core, at);
+                control.live.begin(begin);
+                State::Live(Box::new(control))
+            }
+        };
+        self.put(index, key, state);
         slot
     }
 

@@ -8,9 +8,10 @@ use ha_core::id::{ClientId, Slot};
 use ha_core::time::Time;
 use parking_lot::Mutex;
 
+use super::control::Control;
 use super::key::CounterKey;
 use super::live::{Core, Live};
-use super::rows::{Control, Rows, State};
+use super::rows::Rows;
 use crate::id::SaId;
 use crate::replay::{CeilingConfig, Receipt as WindowReceipt};
 use crate::sequence::LeadConfig;
@@ -136,14 +137,10 @@ impl Counters {
     /// What the standby holds or was told last, for display: key, and the bytes of the value.
     pub(crate) fn held(&self, instance: u64) -> Option<(CounterKey, Vec<u8>)> {
         let rows = self.rows.lock();
-        let row = rows.row(rows.find(instance)?)?;
-        let key = row.key?;
+        let slot = rows.find(instance)?;
+        let key = rows.key(slot)?;
         let mut value = Vec::new();
-        match &row.state {
-            State::Vacant => return None,
-            State::Dormant(raw) => value.extend_from_slice(raw.bytes()),
-            State::Live(control) => control.encode_sent(&mut value),
-        }
+        rows.encode_told(slot, &mut value);
         Some((key, value))
     }
 
@@ -188,7 +185,7 @@ impl Counters {
     pub(crate) fn is_dormant(&self, instance: u64) -> bool {
         let rows = self.rows.lock();
         let row = rows.find(instance).and_then(|slot| rows.row(slot));
-        row.is_some_and(|row| matches!(row.state, State::Dormant(_)))
+        row.is_some_and(|row| matches!(row.state, super::rows::State::Dormant(_)))
     }
 
     /// Whether the counter of an instance is here.
@@ -199,8 +196,8 @@ impl Counters {
     /// Bytes that passed through an instance, as far as this unit knows.
     pub(crate) fn bytes(&self, instance: u64) -> u64 {
         let rows = self.rows.lock();
-        let control = rows.find(instance).and_then(|slot| rows.control(slot));
-        control.map_or(0, |control| control.live.bytes().bytes())
+        let slot = rows.find(instance);
+        slot.and_then(|slot| rows.bytes(slot)).unwrap_or(0)
     }
 
     /// Nothing passes through an instance any more; it stays until it is removed.
@@ -235,6 +232,7 @@ impl Counters {
                 && let Some(control) = rows.control(index)
             {
                 control.acknowledge(receipt.number);
+                rows.rest(index);
             }
         }
         drop(rows);
@@ -247,6 +245,7 @@ impl Counters {
             Notice::TookOver => {
                 let mut rows = self.rows.lock();
                 (rows.active, rows.takeovers) = (true, rows.takeovers + 1);
+                rows.took_over = rows.now;
                 drop(rows);
                 core.gate.set_isolated(true);
             }

@@ -1,11 +1,13 @@
 //! Formats and slots. What the table does between two units is tested in `tests/pair`.
 
+mod twins;
+
 use proptest::prelude::*;
 
 use super::key::{CounterKey, Shape};
 use super::live::Core;
 use super::raw::Raw;
-use super::rows::{Rows, State};
+use super::rows::{Row, Rows, State};
 use super::*;
 use crate::replay::{InboundPolicy, InboundWindow, Isolated, WindowImage, WindowSize};
 use crate::sequence::{MAX_BUDGET, SequenceSpace};
@@ -17,8 +19,8 @@ fn spaces() -> impl Strategy<Value = SequenceSpace> {
 }
 
 fn shapes() -> impl Strategy<Value = Shape> {
-    let outbound =
-        (spaces(), 1..=MAX_BUDGET).prop_map(|(space, budget)| Shape::Outbound { space, budget });
+    let outbound = (spaces(), 1..=MAX_BUDGET as u32)
+        .prop_map(|(space, budget)| Shape::Outbound { space, budget });
     let policies = prop_oneof![
         Just(InboundPolicy::Strict),
         Just(InboundPolicy::Resume),
@@ -96,6 +98,16 @@ proptest! {
             }
         }
     }
+}
+
+/// Of each of these there is one per SA.
+#[test]
+fn a_slot_is_small() {
+    assert_eq!(
+        (size_of::<CounterKey>(), size_of::<Option<CounterKey>>()),
+        (16, 16)
+    );
+    assert_eq!((size_of::<State>(), size_of::<Row>()), (24, 40));
 }
 
 #[test]

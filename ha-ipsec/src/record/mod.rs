@@ -10,7 +10,8 @@
 //!
 //! # Sizes
 //! A tunnel with AES-GCM-128, one selector on each side and a named crypto map takes about 170
-//! bytes encoded, and about 510 bytes in memory: 408 of [`IpsecSa`] and 104 on the heap.
+//! bytes encoded, and about 510 bytes decoded: 408 of [`IpsecSa`] and 104 on the heap. The SA database
+//! keeps IPsec SAs encoded until a packet or a person asks for one.
 //!
 //! # Limits
 //! Everything has one, and it is checked before anything is allocated: see the constants of the
@@ -27,10 +28,12 @@ mod memory;
 mod name;
 mod progress;
 mod selector;
+mod stored;
 mod transform;
 mod unknown;
 
 pub use crate::rfc6311::SyncSupport;
+pub(crate) use codec::Outline;
 pub use codec::VERSIONS;
 pub use error::{RecordError, Unusable};
 pub use identity::{Authentication, Certificate, ConfigAttribute, Identity, UnknownAuthentication};
@@ -45,5 +48,6 @@ pub use keys::{IkeKeys, IkeV1Keys, IkeV2Keys, SaKeys};
 pub use name::Name;
 pub use progress::IkeProgress;
 pub use selector::Selector;
+pub(crate) use stored::StoredSa;
 pub use transform::{Algorithm, Transform, TransformKind, compression_name};
 pub use unknown::Unknown;

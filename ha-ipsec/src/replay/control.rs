@@ -3,7 +3,8 @@
 use super::image::gaps;
 use super::size::BLOCK;
 use super::window::{CLOSED, UNBOUNDED};
-use super::{InboundPolicy, InboundWindow, WindowImage};
+use super::{InboundPolicy, InboundWindow, WindowImage, WindowSize};
+use crate::sequence::SequenceSpace;
 use crate::sync::Ordering;
 
 /// What the control path knows of a window. Packet threads never look at it.
@@ -123,6 +124,44 @@ impl InboundWindow {
         if is_current && control.allowed < ceiling && ceiling <= proposed {
             self.allow(control, ceiling);
         }
+    }
+
+    /// The generation of its receipts, if all else of the window follows from what was proposed last:
+    /// it is closed on the top, and what is below the top counts as that says. Then it can be given up
+    /// for [`rested`](Self::rested), by who alone has it.
+    pub fn at_rest(&self) -> Option<u32> {
+        let control = self.control.lock();
+        let (image, top) = (control.proposed.as_ref()?, self.top());
+        let told = match image.ceiling() {
+            Some(ceiling) => control.allowed == ceiling && ceiling == top && self.floor() == top,
+            // Numbers below the top may have been recorded since.
+            None => self.snapshot(false) == *image,
+        };
+        (told && !control.closed).then_some(control.generation)
+    }
+
+    /// A window of this unit that was given up where it [rested](Self::at_rest), as it was then.
+    ///
+    /// The generation must be what `at_rest` returned: acknowledgements of the former window may still
+    /// be under way, and must stay void.
+    pub fn rested(
+        space: SequenceSpace,
+        size: WindowSize,
+        policy: InboundPolicy,
+        image: WindowImage,
+        generation: u32,
+    ) -> Self {
+        let window = Self::resume(space, size, policy, &image);
+        {
+            let control = &mut *window.control.lock();
+            if let Some(ceiling) = image.ceiling() {
+                window.allow(control, ceiling);
+            }
+            window.attend.store(image.top() + 1, Ordering::Relaxed);
+            control.generation = generation & GENERATIONS;
+            control.proposed = Some(image);
+        }
+        window
     }
 
     /// Accepts nothing any more: the unit is no longer active, or the SA is deleted. A packet that

@@ -5,17 +5,18 @@ use core::time::Duration;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use ha_core::id::UnitId;
+use ha_core::id::{Slot, UnitId};
 use ha_core::time::Time;
 
 use super::clock::Clock;
+use super::deadline::{Deadline, Due, Place, Stamp};
 use super::path::{Path, Told};
 use super::{Control, Inner};
 use crate::id::{IkeId, SaId};
 use crate::lifetime::{
     Charge, Elapsed, Lifetime, LifetimeClock, LifetimeState, SpreadKey, Spreading,
 };
-use crate::record::{IkeSa, IpsecSa};
+use crate::record::{IkeSa, Outline, StoredSa};
 use crate::sequence::RekeyReason;
 
 /// What the owner of the database should do.
@@ -85,67 +86,19 @@ pub enum Which {
 /// Events are bounded by what there is: at most a few for each SA, each told once.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    due: BinaryHeap<Reverse<(Time, u8, Target)>>,
+    due: BinaryHeap<Reverse<Deadline>>,
     events: VecDeque<SadEvent>,
     /// What came or changed while the walk is under way: its deadlines are here already.
-    fresh: HashSet<Target>,
-    /// Bytes of each SA with an idle timer when it was looked at last, by instance, and whether its
-    /// owner was told that it is idle.
-    idle: HashMap<u64, (u64, bool)>,
+    fresh: HashSet<Stamp>,
+    /// Bytes of each SA with an idle timer when it was looked at last, and whether its owner was told
+    /// that it is idle.
+    idle: HashMap<Stamp, (u64, bool)>,
     /// Where the walk through the tables is that follows a takeover.
     scan: Option<u32>,
     scan_ike: Option<u32>,
     takeovers: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-enum Target {
-    Sa(SaId, u64, Ends),
-    Ike(IkeId, Ends),
-}
-
-/// What deadlines follow from. A deadline of a record that says something else now is void.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-struct Ends {
-    created_unix_s: u64,
-    soft_s: Option<u64>,
-    hard_s: Option<u64>,
-    idle_s: Option<u32>,
-}
-
-impl Ends {
-    const fn of_sa(sa: &IpsecSa) -> Self {
-        Self {
-            created_unix_s: sa.created_unix_s,
-            soft_s: sa.lifetime.soft.seconds,
-            hard_s: sa.lifetime.hard.seconds,
-            idle_s: sa.idle_timeout_s,
-        }
-    }
-
-    const fn of_ike(ike: &IkeSa) -> Self {
-        Self {
-            created_unix_s: ike.created_unix_s,
-            soft_s: ike.lifetime.soft.seconds,
-            hard_s: ike.lifetime.hard.seconds,
-            idle_s: None,
-        }
-    }
-}
-
-impl Target {
-    const fn sa(id: SaId, sa: &IpsecSa) -> Self {
-        Self::Sa(id, sa.instance, Ends::of_sa(sa))
-    }
-
-    const fn ike(id: IkeId, ike: &IkeSa) -> Self {
-        Self::Ike(id, Ends::of_ike(ike))
-    }
-}
-
-const SOFT: u8 = 0;
-const HARD: u8 = 1;
-const IDLE: u8 = 2;
 /// Slots visited in one tick while walking: a tick stays well below a millisecond.
 const SCAN_STEPS: usize = 16;
 
@@ -157,61 +110,61 @@ impl Agenda {
     /// An SA is new, or has changed. What has not changed is noted already, or was told.
     pub(super) fn change(
         &mut self,
-        id: SaId,
-        old: Option<&IpsecSa>,
-        sa: &IpsecSa,
+        (id, slot): (SaId, Slot),
+        old: Option<&Outline>,
+        sa: &Outline,
         around: &Around,
     ) {
-        let target = Target::sa(id, sa);
-        if old.is_some_and(|old| Target::sa(id, old) == target) {
+        let stamp = Stamp::of_sa(&id, sa);
+        if old.is_some_and(|old| Stamp::of_sa(&id, old) == stamp) {
             return;
         }
-        self.add(id, sa, around);
+        self.add((id, slot), sa, around);
         if self.scan.is_some() {
-            self.fresh.insert(target);
+            self.fresh.insert(stamp);
         }
     }
 
     /// An IKE SA is new.
-    pub(super) fn change_ike(&mut self, id: IkeId, ike: &IkeSa, around: &Around) {
-        self.add_ike(id, ike, around);
+    pub(super) fn change_ike(&mut self, (id, slot): (IkeId, Slot), ike: &IkeSa, around: &Around) {
+        self.add_ike((id, slot), ike, around);
         if self.scan_ike.is_some() {
-            self.fresh.insert(Target::ike(id, ike));
+            self.fresh.insert(Stamp::of_ike(&id, ike));
         }
     }
 
     /// Notes when the lifetime of an SA ends.
-    fn add(&mut self, id: SaId, sa: &IpsecSa, around: &Around) {
+    fn add(&mut self, (id, slot): (SaId, Slot), sa: &Outline, around: &Around) {
         let key = SpreadKey::of_sa(&id, around.unit);
-        let target = Target::sa(id, sa);
-        if self.fresh.contains(&target) {
+        let whose = (Place::Sa(slot), Stamp::of_sa(&id, sa));
+        if self.fresh.contains(&whose.1) {
             return;
         }
-        self.note(target, &sa.lifetime, key, sa.created_unix_s, around);
+        self.note(whose, (&sa.lifetime, sa.created_unix_s), key, around);
+        // Goes on whatever else of the record changes.
+        let whose = (whose.0, Stamp::of_use(&id, sa));
         if let Some(idle) = idle_time(sa)
-            && self.idle.insert(sa.instance, (0, false)).is_none()
+            && self.idle.insert(whose.1, (0, false)).is_none()
         {
-            self.due
-                .push(Reverse((around.clock.now + idle, IDLE, target)));
+            self.push(around.clock.now + idle, Due::Idle, whose);
         }
     }
 
     /// The same for an IKE SA.
-    fn add_ike(&mut self, id: IkeId, ike: &IkeSa, around: &Around) {
+    fn add_ike(&mut self, (id, slot): (IkeId, Slot), ike: &IkeSa, around: &Around) {
         let key = SpreadKey::of_ike(&id, around.unit);
-        let target = Target::ike(id, ike);
-        if self.fresh.contains(&target) {
+        let whose = (Place::Ike(slot), Stamp::of_ike(&id, ike));
+        if self.fresh.contains(&whose.1) {
             return;
         }
-        self.note(target, &ike.lifetime, key, ike.created_unix_s, around);
+        self.note(whose, (&ike.lifetime, ike.created_unix_s), key, around);
     }
 
     fn note(
         &mut self,
-        target: Target,
-        lifetime: &Lifetime,
+        whose: (Place, Stamp),
+        (lifetime, created_unix_s): (&Lifetime, u64),
         key: SpreadKey,
-        created_unix_s: u64,
         around: &Around,
     ) {
         let mut now = around.clock.now;
@@ -229,9 +182,16 @@ impl Agenda {
         loop {
             match clock.at(now) {
                 Charge::Ok => {}
-                Charge::Soft => self.due.push(Reverse((now, SOFT, target))),
+                Charge::Soft => {
+                    let left = clock.poll_timeout(now).map(|hard| hard.since(now));
+                    if left.is_some() && left == after_soft(lifetime, key, around) {
+                        self.push(now, Due::SoftFirst, whose);
+                        return;
+                    }
+                    self.push(now, Due::Soft, whose);
+                }
                 Charge::Hard => {
-                    self.due.push(Reverse((now, HARD, target)));
+                    self.push(now, Due::Hard, whose);
                     return;
                 }
             }
@@ -240,6 +200,26 @@ impl Agenda {
             };
             now = next;
         }
+    }
+
+    /// The hard lifetime, if it was left for when the soft one is over.
+    fn note_second(
+        &mut self,
+        first: Deadline,
+        lifetime: &Lifetime,
+        key: SpreadKey,
+        around: &Around,
+    ) {
+        if first.due() == Due::SoftFirst
+            && let Some(left) = after_soft(lifetime, key, around)
+        {
+            let whose = (first.place(), first.stamp());
+            self.push(first.at() + left, Due::Hard, whose);
+        }
+    }
+
+    fn push(&mut self, at: Time, due: Due, (place, stamp): (Place, Stamp)) {
+        self.due.push(Reverse(Deadline::new(at, due, place, stamp)));
     }
 }
 
@@ -264,16 +244,11 @@ impl Inner {
         let around = self.around(&control);
         self.begin_walk(&mut control.agenda);
         self.walk(&mut control.agenda, &around);
-        while let Some(Reverse((at, _, _))) = control.agenda.due.peek()
-            && *at <= now
-            && let Some(Reverse((_, kind, target))) = control.agenda.due.pop()
+        while let Some(Reverse(deadline)) = control.agenda.due.peek()
+            && deadline.is_due(now)
+            && let Some(Reverse(deadline)) = control.agenda.due.pop()
         {
-            if kind == IDLE {
-                self.look_if_idle(target, now, &mut control.agenda);
-            } else {
-                let event = self.expire(kind, target);
-                control.agenda.events.extend(event);
-            }
+            self.expire(deadline, &mut control.agenda, &around);
         }
         for slot in self.counters.take_alerts() {
             self.look_at(slot, &mut control.agenda);
@@ -304,16 +279,16 @@ impl Inner {
     fn walk(&self, agenda: &mut Agenda, around: &Around) {
         for _ in 0..SCAN_STEPS {
             if let Some(from) = agenda.scan_ike {
-                agenda.scan_ike = self
-                    .ike
-                    .visit_from(from, |id, ike| agenda.add_ike(*id, ike, around));
+                agenda.scan_ike = self.ike.visit_slots(from, |slot, id, ike| {
+                    agenda.add_ike((*id, slot), ike, around);
+                });
             } else if let Some(from) = agenda.scan {
                 let mut found = Vec::new();
-                agenda.scan = self
-                    .ipsec
-                    .visit_from(from, |id, sa| found.push((*id, Arc::clone(sa))));
-                for (id, sa) in found {
-                    self.meet(id, &sa, agenda, around);
+                agenda.scan = self.ipsec.visit_slots(from, |slot, id, sa| {
+                    found.extend(sa.outline().map(|sa| ((*id, slot), sa)));
+                });
+                for (whose, sa) in found {
+                    self.meet(whose, &sa, agenda, around);
                 }
             } else {
                 agenda.fresh = HashSet::new();
@@ -323,8 +298,8 @@ impl Inner {
     }
 
     /// An SA that was taken over.
-    fn meet(&self, id: SaId, sa: &IpsecSa, agenda: &mut Agenda, around: &Around) {
-        agenda.add(id, sa, around);
+    fn meet(&self, (id, slot): (SaId, Slot), sa: &Outline, agenda: &mut Agenda, around: &Around) {
+        agenda.add((id, slot), sa, around);
         if let Some(ike) = sa.ike.filter(|ike| !self.ike.contains(ike)) {
             agenda.events.push_back(SadEvent::Orphan { id, ike });
         }
@@ -335,45 +310,82 @@ impl Inner {
 
     /// A deadline has passed: what is to be told, unless the record says something else now, or is
     /// gone.
-    fn expire(&self, kind: u8, target: Target) -> Option<SadEvent> {
-        let (hard, which) = (kind == HARD, Which::Time);
-        let now = match target {
-            Target::Ike(id, _) => self.ike.with(&id, |ike| Target::ike(id, ike)),
-            Target::Sa(id, ..) => self.ipsec.with(&id, |sa| Target::sa(id, sa)),
-        };
-        now.filter(|now| *now == target)?;
-        Some(match target {
-            Target::Ike(id, _) => SadEvent::IkeLifetime { id, hard },
-            Target::Sa(id, instance, _) if hard => {
-                self.counters.close(instance);
-                SadEvent::HardLifetime { id, which }
+    fn expire(&self, deadline: Deadline, agenda: &mut Agenda, around: &Around) {
+        match deadline.place() {
+            Place::Ike(slot) => {
+                let found = self.ike.with_slot(slot, |id, ike| (*id, Arc::clone(ike)));
+                if let Some((id, ike)) = found
+                    && Stamp::of_ike(&id, &ike) == deadline.stamp()
+                {
+                    let hard = deadline.due() == Due::Hard;
+                    agenda.events.push_back(SadEvent::IkeLifetime { id, hard });
+                    let key = SpreadKey::of_ike(&id, around.unit);
+                    agenda.note_second(deadline, &ike.lifetime, key, around);
+                }
             }
-            Target::Sa(id, ..) => SadEvent::SoftLifetime { id, which },
-        })
+            Place::Sa(slot) => {
+                let outline = |id: &SaId, sa: &StoredSa| Some((*id, sa.outline()?));
+                let found = self.ipsec.with_slot(slot, outline).flatten();
+                if let Some((id, sa)) = found.filter(|(id, sa)| deadline.is_of(id, sa)) {
+                    self.expire_sa((id, &sa), deadline, agenda, around);
+                } else if deadline.due() == Due::Idle {
+                    agenda.idle.remove(&deadline.stamp());
+                }
+            }
+        }
     }
 
-    fn look_if_idle(&self, target: Target, now: Time, agenda: &mut Agenda) {
-        let Target::Sa(id, instance, _) = target else {
+    fn expire_sa(
+        &self,
+        (id, sa): (SaId, &Outline),
+        deadline: Deadline,
+        agenda: &mut Agenda,
+        around: &Around,
+    ) {
+        let which = Which::Time;
+        match deadline.due() {
+            Due::Soft | Due::SoftFirst => {
+                agenda
+                    .events
+                    .push_back(SadEvent::SoftLifetime { id, which });
+                let key = SpreadKey::of_sa(&id, around.unit);
+                agenda.note_second(deadline, &sa.lifetime, key, around);
+            }
+            Due::Hard => {
+                self.counters.close(sa.instance);
+                agenda
+                    .events
+                    .push_back(SadEvent::HardLifetime { id, which });
+            }
+            Due::Idle => self.look_if_idle((id, sa), deadline, around.clock.now, agenda),
+        }
+    }
+
+    fn look_if_idle(
+        &self,
+        (id, sa): (SaId, &Outline),
+        deadline: Deadline,
+        now: Time,
+        agenda: &mut Agenda,
+    ) {
+        let stamp = deadline.stamp();
+        let Some(idle) = idle_time(sa) else {
+            agenda.idle.remove(&stamp);
             return;
         };
-        let sa = self.ipsec.get(&id).filter(|sa| sa.instance == instance);
-        let Some(idle) = sa.as_deref().and_then(idle_time) else {
-            agenda.idle.remove(&instance);
-            return;
-        };
-        let bytes = self.counters.bytes(instance);
-        let before = agenda.idle.get(&instance).copied();
+        let bytes = self.counters.bytes(sa.instance);
+        let before = agenda.idle.get(&stamp).copied();
         let idles = before.is_some_and(|(seen, _)| seen == bytes);
         let told = before.is_some_and(|(_, told)| told);
         if idles && !told {
             agenda.events.push_back(SadEvent::IdleTimeout { id });
         }
-        agenda.idle.insert(instance, (bytes, idles));
-        agenda.due.push(Reverse((now + idle, IDLE, target)));
+        agenda.idle.insert(stamp, (bytes, idles));
+        agenda.push(now + idle, Due::Idle, (deadline.place(), stamp));
     }
 
     /// An SA that asked to be looked at.
-    fn look_at(&self, slot: ha_core::id::Slot, agenda: &mut Agenda) {
+    fn look_at(&self, slot: Slot, agenda: &mut Agenda) {
         let Some(id) = self.counters.user_of(slot) else {
             return;
         };
@@ -402,7 +414,14 @@ impl Inner {
     }
 }
 
-fn idle_time(sa: &IpsecSa) -> Option<Duration> {
+/// How long after its soft lifetime the hard one ends, if an SA has both and gets there.
+fn after_soft(lifetime: &Lifetime, key: SpreadKey, around: &Around) -> Option<Duration> {
+    let clock = LifetimeClock::fresh(lifetime, around.spreading, key, Time::ZERO);
+    let soft = clock.poll_timeout(Time::ZERO)?;
+    Some(clock.poll_timeout(soft)?.since(soft))
+}
+
+fn idle_time(sa: &Outline) -> Option<Duration> {
     let seconds = sa.idle_timeout_s.filter(|seconds| *seconds > 0)?;
     Some(Duration::from_secs(seconds.into()))
 }

@@ -11,7 +11,7 @@ use super::index::Children;
 use super::{Control, Inner, Sad};
 use crate::counters::{Begin, CounterKey, CounterPart, Shape, Write};
 use crate::id::{IkeId, SaId};
-use crate::record::{Direction, IkeProgress, IkeSa, IpsecSa, RecordError};
+use crate::record::{Direction, IkeProgress, IkeSa, IpsecSa, Outline, RecordError, StoredSa};
 use crate::sequence::SequenceSpace;
 
 /// Why SAs were not changed. Nothing has changed then.
@@ -195,7 +195,7 @@ impl<'a> Plan<'a> {
 
     fn sa(&self, id: &SaId) -> Option<Arc<IpsecSa>> {
         let planned = self.sas.get(id).cloned();
-        planned.unwrap_or_else(|| self.inner.ipsec.get(id))
+        planned.unwrap_or_else(|| self.inner.ipsec.with(id, StoredSa::open)?)
     }
 
     fn step(&mut self, step: Step, control: &mut Control) -> Result<(), ChangeError> {
@@ -224,12 +224,12 @@ impl<'a> Plan<'a> {
 
     fn put(&mut self, id: SaId, sa: Option<Arc<IpsecSa>>) {
         if let Some(sa) = &sa {
-            self.children.add(id, sa);
+            self.children.add(id, sa.ike);
         }
         match self.sas.insert(id, sa) {
             None => self.order.push(id),
             Some(Some(before)) if !self.is_child(&id, before.ike) => {
-                self.children.remove(id, &before);
+                self.children.remove(id, before.ike);
             }
             Some(_) => {}
         }
@@ -330,7 +330,8 @@ impl<'a> Plan<'a> {
             self.stage_ike(&mut batch, *id, sa.as_ref());
         }
         let mut writes = Vec::new();
-        let before: Vec<_> = self.order.iter().map(|id| inner.ipsec.get(id)).collect();
+        let outline = |id| inner.ipsec.with(id, StoredSa::outline)?;
+        let before: Vec<_> = self.order.iter().map(outline).collect();
         for (id, old) in self.order.iter().zip(&before) {
             let new = self.sas.get(id).and_then(Option::as_ref);
             if let Some(old) = old
@@ -340,7 +341,7 @@ impl<'a> Plan<'a> {
                 writes.push(Write::Remove { instance });
             }
             match new {
-                Some(sa) => batch.on(&inner.ipsec).insert(*id, Arc::clone(sa)),
+                Some(sa) => batch.on(&inner.ipsec).insert(*id, StoredSa::new(sa)),
                 None => batch.on(&inner.ipsec).remove(*id),
             }
         }
@@ -381,7 +382,7 @@ impl<'a> Plan<'a> {
     fn note(
         &self,
         control: &mut Control,
-        before: &[Option<Arc<IpsecSa>>],
+        before: &[Option<Outline>],
         ike_before: &[(IkeId, Option<Arc<IkeSa>>)],
     ) {
         let paths = self.inner.paths.pin();
@@ -394,14 +395,17 @@ impl<'a> Plan<'a> {
             }
             if let Some(index) = &mut control.index {
                 if let Some(old) = old {
-                    index.remove(*id, old);
+                    index.remove(*id, old.ike);
                 }
                 if let Some(new) = new {
-                    index.add(*id, new);
+                    index.add(*id, new.ike);
                 }
             }
-            if let Some(new) = new {
-                control.agenda.change(*id, old.as_deref(), new, &around);
+            if let Some(new) = new
+                && let Some(slot) = self.inner.ipsec.slot(id)
+            {
+                let (whose, new) = ((*id, slot), Outline::from(&**new));
+                control.agenda.change(whose, old.as_ref(), &new, &around);
             }
         }
         for (id, old) in ike_before {
@@ -414,8 +418,10 @@ impl<'a> Plan<'a> {
                     index.add_ike(*id, new);
                 }
             }
-            if let Some(new) = new {
-                control.agenda.change_ike(*id, new, &around);
+            if let Some(new) = new
+                && let Some(slot) = self.inner.ike.slot(id)
+            {
+                control.agenda.change_ike((*id, slot), new, &around);
             }
         }
     }
@@ -427,7 +433,8 @@ fn key(sa: &IpsecSa) -> CounterKey {
     let shape = match sa.direction {
         Direction::Outbound => Shape::Outbound {
             space,
-            budget: sa.budget,
+            // At most `MAX_BUDGET`: the record was checked.
+            budget: u32::try_from(sa.budget).unwrap_or(u32::MAX),
         },
         Direction::Inbound => Shape::Inbound {
             space,

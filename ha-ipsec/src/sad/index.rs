@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{Control, Inner};
 use crate::id::{IkeId, Protocol, SaId};
-use crate::record::{IkeSa, IpsecSa};
+use crate::record::IkeSa;
 
 /// IPsec SAs by IKE SA, and IKE SAs by peer. Made from the tables when first asked for, so that a
 /// takeover does not wait for it; kept by [`Change`](super::Change) from then on, for as long as this
@@ -31,12 +31,12 @@ impl Children {
         from.take_while(move |it| it.0 == ike).map(|it| it.1)
     }
 
-    pub(super) fn add(&mut self, id: SaId, sa: &IpsecSa) {
-        self.0.extend(sa.ike.map(|ike| (ike, id)));
+    pub(super) fn add(&mut self, id: SaId, ike: Option<IkeId>) {
+        self.0.extend(ike.map(|ike| (ike, id)));
     }
 
-    pub(super) fn remove(&mut self, id: SaId, sa: &IpsecSa) {
-        if let Some(ike) = sa.ike {
+    pub(super) fn remove(&mut self, id: SaId, ike: Option<IkeId>) {
+        if let Some(ike) = ike {
             self.0.remove(&(ike, id));
         }
     }
@@ -52,12 +52,12 @@ impl Index {
         from.take_while(|it| it.0 == peer).map(|it| it.1).collect()
     }
 
-    pub(super) fn add(&mut self, id: SaId, sa: &IpsecSa) {
-        self.children.add(id, sa);
+    pub(super) fn add(&mut self, id: SaId, ike: Option<IkeId>) {
+        self.children.add(id, ike);
     }
 
-    pub(super) fn remove(&mut self, id: SaId, sa: &IpsecSa) {
-        self.children.remove(id, sa);
+    pub(super) fn remove(&mut self, id: SaId, ike: Option<IkeId>) {
+        self.children.remove(id, ike);
     }
 
     pub(super) fn add_ike(&mut self, id: IkeId, ike: &IkeSa) {
@@ -117,7 +117,9 @@ impl Inner {
             takeovers: self.counters.takeovers(),
             ..Index::default()
         };
-        self.ipsec.for_each(|id, sa| index.add(*id, sa));
+        self.ipsec.for_each(|id, sa| {
+            index.add(*id, sa.outline().and_then(|sa| sa.ike));
+        });
         self.ike.for_each(|id, ike| index.add_ike(*id, ike));
         index
     }

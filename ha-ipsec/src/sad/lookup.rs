@@ -7,7 +7,7 @@ use super::{Inner, Sad};
 use crate::counters::Live;
 use crate::id::SaId;
 use crate::lifetime::{SpreadKey, Thresholds};
-use crate::record::{Direction, IpsecSa};
+use crate::record::{Direction, IpsecSa, StoredSa};
 
 /// Why a packet finds no SA that it may use.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -160,8 +160,8 @@ impl Inner {
             let record = self.enter(*id)?;
             // Who replaces a record removes its path afterwards: either it has found this one, or the
             // new record is here by now.
-            let now = self.ipsec.get(id);
-            if now.is_none_or(|now| Arc::ptr_eq(&now, &record)) {
+            let now = self.ipsec.with(id, |now| *now == record);
+            if now.unwrap_or(true) {
                 return Ok(());
             }
             self.paths.pin().remove(id);
@@ -169,11 +169,12 @@ impl Inner {
     }
 
     /// Makes a path of the record that is here now, and returns that.
-    fn enter(&self, id: SaId) -> Result<Arc<IpsecSa>, LookupError> {
+    fn enter(&self, id: SaId) -> Result<StoredSa, LookupError> {
         if !self.counters.core.gate.is_open() {
             return Err(LookupError::NotActive { id });
         }
-        let record = self.ipsec.get(&id).ok_or(LookupError::NotFound { id })?;
+        let stored = self.ipsec.get(&id).ok_or(LookupError::NotFound { id })?;
+        let record = stored.open().ok_or(LookupError::NotFound { id })?;
         if let Err(error) = record.usable() {
             let why = error.to_string();
             return Err(LookupError::Unusable { id, why });
@@ -187,7 +188,7 @@ impl Inner {
             }
         });
         entered.ok_or(LookupError::NoCounters { id })?;
-        Ok(record)
+        Ok(stored)
     }
 
     fn path(&self, record: Arc<IpsecSa>, live: Live) -> Option<Path> {

@@ -52,6 +52,7 @@
 mod agenda;
 mod change;
 mod clock;
+mod deadline;
 mod index;
 mod lookup;
 mod observe;
@@ -81,7 +82,7 @@ pub use path::{InboundSa, OutboundSa, SaCounters};
 use crate::counters::{Counters, CountersConfig};
 use crate::id::{IkeId, SaId};
 use crate::lifetime::Spreading;
-use crate::record::{IkeProgress, IkeSa, IpsecSa};
+use crate::record::{IkeProgress, IkeSa, IpsecSa, StoredSa};
 use agenda::Agenda;
 use clock::Clock;
 use index::Index;
@@ -173,7 +174,7 @@ pub(crate) struct Inner {
     config: SadConfig,
     ike: StateTable<IkeId, Arc<IkeSa>>,
     progress: StateTable<IkeId, IkeProgress>,
-    ipsec: StateTable<SaId, Arc<IpsecSa>>,
+    ipsec: StateTable<SaId, StoredSa>,
     counters: Arc<Counters>,
     /// What time it is for the SAs: one entry.
     clock: StateTable<(), u64>,
@@ -300,9 +301,10 @@ impl Sad {
         self.inner.ike.get(id)
     }
 
-    /// The record of an IPsec SA, on either unit.
+    /// The record of an IPsec SA, on either unit. It is kept encoded, and decoded for each call: the
+    /// packet path has it at hand ([`OutboundSa::record`], [`InboundSa::record`]).
     pub fn record(&self, id: &SaId) -> Option<Arc<IpsecSa>> {
-        self.inner.ipsec.get(id)
+        self.inner.ipsec.with(id, StoredSa::open)?
     }
 
     /// Visits all IKE SAs. The same caution as for [`StateTable::for_each`].
@@ -310,9 +312,14 @@ impl Sad {
         self.inner.ike.for_each(visit);
     }
 
-    /// Visits all IPsec SAs. The same caution as for [`StateTable::for_each`].
-    pub fn for_each_sa(&self, visit: impl FnMut(&SaId, &Arc<IpsecSa>)) {
-        self.inner.ipsec.for_each(visit);
+    /// Visits all IPsec SAs, each decoded for this. The same caution as for
+    /// [`StateTable::for_each`].
+    pub fn for_each_sa(&self, mut visit: impl FnMut(&SaId, &Arc<IpsecSa>)) {
+        self.inner.ipsec.for_each(|id, sa| {
+            if let Some(sa) = sa.open() {
+                visit(id, &sa);
+            }
+        });
     }
 
     /// The IPsec SAs that an IKE SA made.
@@ -328,8 +335,8 @@ impl Sad {
     /// What is known of an SA's counters: the live ones on the active unit, what arrived last on
     /// the standby.
     pub fn counters(&self, id: &SaId) -> Option<SaCounters> {
-        let instance = self.record(id)?.instance;
-        let (key, value) = self.inner.counters.held(instance)?;
+        let outline = self.inner.ipsec.with(id, StoredSa::outline)??;
+        let (key, value) = self.inner.counters.held(outline.instance)?;
         SaCounters::new(&key, &value)
     }
 

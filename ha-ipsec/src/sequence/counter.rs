@@ -72,6 +72,17 @@ impl OutboundCounter {
         Self::new(space, budget, limit + 1, limit, used.min(reserved))
     }
 
+    /// A counter of this unit that was given up where it [rested](Self::at_rest): as it was then.
+    ///
+    /// `next`: what `at_rest` returned. `told`: what was proposed last, and acknowledged.
+    pub fn rested(space: SequenceSpace, budget: u64, next: u64, told: Proposal) -> Self {
+        let counter = Self::new(space, budget, next, told.reserved, told.used);
+        counter.proposed.store(told.reserved, Ordering::Relaxed);
+        let lead = (told.reserved + 1).saturating_sub(next);
+        counter.arm(told.reserved, lead);
+        counter
+    }
+
     fn new(space: SequenceSpace, budget: u64, next: u64, limit: u64, used: u64) -> Self {
         let budget = budget.min(MAX_BUDGET);
         Self {
@@ -276,6 +287,22 @@ impl OutboundCounter {
         }
     }
 
+    /// The next number, if all else follows from it and from what was proposed last: that is
+    /// acknowledged, no jump is to come, and the counter is not closed. Then it can be given up for
+    /// [`rested`](Self::rested), by who alone has it.
+    pub fn at_rest(&self) -> Option<u64> {
+        let next = self.next.load(Ordering::Relaxed);
+        let base = self.base.load(Ordering::Relaxed);
+        let proposed = self.proposed.load(Ordering::Relaxed);
+        let told = next == base || self.used.load(Ordering::Relaxed) + 1 == next;
+        let rests = proposed != 0
+            && next <= proposed
+            && self.limit.load(Ordering::Relaxed) == proposed
+            && self.target.load(Ordering::Relaxed) <= base;
+        // A closed one is above all numbers.
+        (rests && told).then_some(next)
+    }
+
     /// Hands out nothing more, for good: at demotion, and when the SA is deleted.
     ///
     /// A thread that took its number before may still be about to send it; each such number is
@@ -426,7 +453,7 @@ impl OutboundCounter {
     #[cfg(any(test, feature = "planted"))]
     #[must_use]
     pub fn plant(mut self, planted: Planted) -> Self {
-        let resumed = !self.is_unbounded();
+        let resumed = !self.is_unbounded() && self.proposed.load(Ordering::Relaxed) == 0;
         if resumed && planted.jump_without_budget {
             let limit = self.limit.load(Ordering::Relaxed) - self.budget();
             let used = self.used.load(Ordering::Relaxed);

@@ -448,3 +448,42 @@ fn an_idle_sa_is_reported() {
     pair.run_for(30_000);
     assert_eq!(pair.sad(0).poll_event(), Some(SadEvent::IdleTimeout { id }));
 }
+
+/// Its timer goes on when something else of the record changes, and ends with the SA.
+#[test]
+fn an_idle_timer_outlives_other_changes() {
+    let (mut pair, id) = (exact(), outbound_id(1));
+    let mut sa = lasting(1000, 2000);
+    sa.idle_timeout_s = Some(10);
+    let mut change = pair.sad(0).change();
+    change.insert(sa);
+    drop(change.commit().unwrap());
+    pair.run_for(5000);
+    replace(&pair, |sa| sa.lifetime.hard.seconds = Some(3000));
+    pair.run_for(16_000);
+    assert_eq!(events(&pair), [SadEvent::IdleTimeout { id }]);
+    let mut change = pair.sad(0).change();
+    change.remove(id);
+    drop(change.commit().unwrap());
+    pair.run_for(60_000);
+    assert_eq!(events(&pair), []);
+}
+
+/// The hard lifetime follows the soft one.
+#[test]
+fn both_lifetimes_of_an_ike_sa_are_told() {
+    let mut pair = exact();
+    let mut ike = ike(1);
+    ike.lifetime.soft.seconds = Some(10);
+    ike.lifetime.hard.seconds = Some(20);
+    let id = ike.id;
+    let mut change = pair.sad(0).change();
+    change.insert_ike(ike);
+    drop(change.commit().unwrap());
+    for hard in [false, true] {
+        pair.run_for(9000);
+        assert_eq!(events(&pair), []);
+        pair.run_for(1500);
+        assert_eq!(events(&pair), [SadEvent::IkeLifetime { id, hard }]);
+    }
+}

@@ -319,6 +319,73 @@ fn a_quiet_sa_reaches_a_new_standby_with_its_ceiling_closed() {
     }
 }
 
+/// Nothing is kept of an SA without packets but what the standby was told. Still, a standby that begins
+/// from nothing may have been active with that.
+#[test]
+fn a_contest_reaches_an_sa_that_nothing_moves() {
+    for uses in [false, true] {
+        let mut pair = strict();
+        let sad = pair.sad(0);
+        if uses {
+            sad.outbound(&outbound_id(1)).unwrap().next().unwrap();
+        }
+        pair.run_for(1000);
+        let Some(SaCounters::Outbound { reserved, .. }) = sad.counters(&outbound_id(1)) else {
+            panic!("the standby was told of it");
+        };
+        pair.crash(1);
+        pair.run_until("isolated", |pair| pair.sad(0).stats().isolated);
+        pair.join(1);
+        pair.run_until_whole();
+        pair.run_for(1000);
+        let sa = sad.outbound(&outbound_id(1)).unwrap();
+        let theirs = reserved + 2 * sa.record().budget;
+        assert_eq!(sa.next().unwrap(), theirs + 1, "used before: {uses}");
+    }
+}
+
+/// Whatever happened to an SA before its first packet, that has the number 1.
+#[test]
+fn the_first_number_is_1_however_late() {
+    for wait in [0, 50, 10_000] {
+        let mut pair = strict();
+        pair.run_for(wait);
+        let sa = pair.sad(0).outbound(&outbound_id(1)).unwrap();
+        assert_eq!(sa.next().unwrap(), 1);
+        let sa = pair.sad(0).inbound(&inbound_id(1)).unwrap();
+        match sa.accept(1) {
+            Accept::Pending(pending) => {
+                pair.run_for(15);
+                assert!(delivers(&sa.retry(&pending)), "after {wait} ms");
+            }
+            accept => assert!(delivers(&accept), "after {wait} ms"),
+        }
+        assert!(!delivers(&sa.accept(1)));
+    }
+}
+
+/// A hard lifetime closes an SA of which there is no object.
+#[test]
+fn an_sa_that_nothing_moves_ends_with_its_lifetime() {
+    let mut pair = Pair::settled();
+    let mut sa = outbound(1);
+    sa.lifetime.hard.seconds = Some(20);
+    let mut change = pair.sad(0).change();
+    change.insert(sa);
+    let commit = change.commit().unwrap();
+    pair.run_until_committed(&commit);
+    pair.run_for(21_000);
+    let sa = pair.sad(0).outbound(&outbound_id(1)).unwrap();
+    assert_eq!(sa.next().unwrap_err(), Refused::Closed);
+    // Also after what is sent of it again.
+    pair.crash(1);
+    pair.run_until("isolated", |pair| pair.sad(0).stats().isolated);
+    pair.join(1);
+    pair.run_until_whole();
+    let sa = pair.sad(0).outbound(&outbound_id(1)).unwrap();
+    assert_eq!(sa.next().unwrap_err(), Refused::Closed);
+}
+
 /// After a burst the ceiling comes down to what the rate wants: a takeover costs a slow SA next to
 /// nothing, however busy it was before.
 #[test]

@@ -109,6 +109,11 @@ impl<K: Hash + Eq + Clone, V> Rows<K, V> {
         }
     }
 
+    /// The slot of a key that is live.
+    pub(super) fn slot(&self, key: &K) -> Option<u32> {
+        self.find(key).filter(|slot| self.is_live(*slot))
+    }
+
     /// The slot of a key that is live or removed.
     fn find(&self, key: &K) -> Option<u32> {
         let hash = self.hasher.hash_one(key);
@@ -161,14 +166,14 @@ impl<K: Hash + Eq + Clone, V> Rows<K, V> {
 
     /// Replaces the value of a live key. Returns its slot.
     pub(super) fn replace(&mut self, key: &K, value: V) -> Option<u32> {
-        let slot = self.find(key).filter(|slot| self.is_live(*slot))?;
+        let slot = self.slot(key)?;
         self.set_value(slot, value);
         Some(slot)
     }
 
     /// Removes a live key, remembering it until its slot is collected.
     pub(super) fn remove(&mut self, key: &K, remember: bool) -> Option<(u32, V)> {
-        let slot = self.find(key).filter(|slot| self.is_live(*slot))?;
+        let slot = self.slot(key)?;
         self.kept.remove(&slot);
         let live = if remember {
             match core::mem::replace(self.row(slot), Entry::Removed(key.clone())) {

@@ -175,7 +175,7 @@ fn put_rest(sa: &IpsecSa, out: &mut Vec<u8>) {
 }
 
 /// The number of the first of the six fields of a lifetime.
-const LIFETIME: u32 = 24;
+pub(super) const LIFETIME: u32 = 24;
 
 fn number_of<T: PartialEq>(values: &[(u64, T)], value: T) -> u64 {
     let found = values.iter().find(|(_, it)| *it == value);

@@ -16,11 +16,13 @@
 
 mod ike;
 mod ipsec;
+mod outline;
 mod parts;
 mod progress;
 mod reader;
 mod writer;
 
+pub(crate) use outline::Outline;
 pub(super) use reader::limit;
 
 use ha_core::checkpoint::DecodeError;
