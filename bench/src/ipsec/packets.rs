@@ -132,6 +132,22 @@ impl<'a> Bench<'a> {
         let sweeps = AtomicU64::new(1);
         for threads in [1, 2] {
             let ns = self.best(threads, &|_| {
+                bursts.all(OPERATIONS, |burst| pass(&self.one.1, burst))
+            })?;
+            let name = format!(
+                "packets: check_burst + accept_burst({BURST}), {} one SA, each",
+                on(threads)
+            );
+            report.row(name, ns, Unit::Nanos, aim(threads));
+            let ns = self.best(threads, &|_| {
+                bursts.all(OPERATIONS, |burst| accepted(&self.one.1, burst))
+            })?;
+            let name = format!(
+                "packets: accept_burst({BURST}), {} one SA, each",
+                on(threads)
+            );
+            report.row(name, ns, Unit::Nanos, aim(threads));
+            let ns = self.best(threads, &|_| {
                 bursts.each(OPERATIONS, |number| passes(&self.one.1, number))
             })?;
             let name = format!("packets: check + accept, {} one SA", on(threads));
@@ -160,6 +176,26 @@ impl<'a> Bench<'a> {
 fn passes(sa: &InboundSa, number: u64) -> bool {
     // Between the two the packet would be verified and decrypted.
     sa.check(black_box(number)).is_ok() && matches!(sa.accept(number), Accept::Deliver { .. })
+}
+
+/// How many packets of a burst pass.
+#[inline]
+fn pass(sa: &InboundSa, burst: &[u64]) -> u32 {
+    // Between the two they would be verified and decrypted.
+    let is_new = burst
+        .iter()
+        .all(|number| sa.check(black_box(*number)).is_ok());
+    if is_new { accepted(sa, burst) } else { 0 }
+}
+
+/// How many packets of a burst whose integrity is verified are delivered.
+#[inline]
+fn accepted(sa: &InboundSa, burst: &[u64]) -> u32 {
+    let mut delivered = 0;
+    sa.accept_burst(black_box(burst), |_, accept| {
+        delivered += u32::from(matches!(black_box(accept), Accept::Deliver { .. }));
+    });
+    delivered
 }
 
 /// At most 2 % of what encryption takes; for several threads there is no promise per thread.

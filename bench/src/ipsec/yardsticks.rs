@@ -133,13 +133,19 @@ impl Bursts {
     /// on, and the rest of its burst is too old.
     #[inline]
     pub(super) fn each(&self, operations: u32, mut packet: impl FnMut(u64) -> bool) -> bool {
+        self.all(operations, |burst| {
+            burst.iter().map(|number| u32::from(packet(*number))).sum()
+        })
+    }
+
+    /// The same for bursts as a whole, of which `burst` says how many packets pass.
+    #[inline]
+    pub(super) fn all(&self, operations: u32, mut burst: impl FnMut(&[u64]) -> u32) -> bool {
         let mut passed = 0;
         for _ in 0..operations / BURST {
-            let burst = u64::from(BURST);
-            let first = self.0.fetch_add(burst, Ordering::Relaxed);
-            for number in first..first + burst {
-                passed += u32::from(packet(number));
-            }
+            let first = self.0.fetch_add(u64::from(BURST), Ordering::Relaxed);
+            let numbers: [u64; BURST as usize] = core::array::from_fn(|place| first + place as u64);
+            passed += burst(&numbers);
         }
         passed >= operations / 100 * 99
     }

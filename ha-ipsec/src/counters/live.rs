@@ -321,6 +321,15 @@ impl InboundLive {
         accept
     }
 
+    #[inline]
+    pub(crate) fn accept_burst(&self, numbers: &[u64], mut each: impl FnMut(usize, Accept)) {
+        self.window
+            .accept_burst(numbers, &self.core.gate, |place, accept| {
+                self.note(&accept);
+                each(place, accept);
+            });
+    }
+
     /// Adds to the bytes; returns the sum.
     #[inline]
     pub(crate) fn charge(&self, bytes: u64) -> u64 {

@@ -7,7 +7,8 @@
 //! 3. [`accept`](InboundWindow::accept), after the ICV was found right, and delivers the packet if
 //!    told so. A packet that must wait for the standby can be [`Parked`].
 //!
-//! None of them locks or allocates. The control path sends an [image](WindowImage) of the window to
+//! For packets of one SA that come together, [`accept_burst`](InboundWindow::accept_burst) does the last
+//! step at once. None of them locks or allocates. The control path sends an [image](WindowImage) of the window to
 //! the standby ([`propose`](InboundWindow::propose), with a lead from a [`CeilingSizer`]) and reports
 //! when the standby has it ([`acknowledge`](InboundWindow::acknowledge)).
 //!
@@ -29,6 +30,8 @@
 //! A word is changed only by this, so it only grows, and it has one modification order. Once n's bit was
 //! set, each later value has it set or a younger tag: no second CAS for n succeeds. No order between
 //! different places is needed, nor is the top: it only tells what is too old by the configured size.
+//! A burst sets all its bits of a block by one compare-and-swap: its thread is the first for those that
+//! `was` lacks, and for no other.
 //! Tags never wrap: numbers end at [`LAST_NUMBER`], 2^39 - 1.
 //!
 //! # The ceiling
@@ -60,6 +63,9 @@
 //! Nothing here is `SeqCst`. That 3 comes after 1 matters (record, then look): a thread that looks first
 //! could be overtaken by a, b and c between.
 //!
+//! A burst does 1 for each of its blocks, then 2 once, with the highest of them, then 3 once. The claim
+//! holds for each of its numbers n as it stands: 2, or its load before 1, is of n's block or a higher one.
+//!
 //! Which acknowledgement belongs to what: ceilings of one [`Receipt`] generation only rise, so one that
 //! was acknowledged bounds from below what the standby holds from then on; lowering begins a new
 //! generation, and receipts of an earlier one are void. This takes for granted that images reach the
@@ -72,6 +78,7 @@
 //! - *Counters that move backwards*: a window is built from one image and knows of no other. That this
 //!   is the latest is up to the caller, whose table applies images in order.
 
+mod burst;
 mod control;
 mod esn;
 mod image;

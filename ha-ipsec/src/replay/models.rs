@@ -42,6 +42,23 @@ impl Sa {
         matches!(accept, Accept::Deliver { .. })
     }
 
+    /// A thread that receives these numbers at once; returns those that it delivers.
+    fn receive_burst(self: &Arc<Self>, numbers: &'static [u64]) -> thread::JoinHandle<Vec<u64>> {
+        let sa = self.clone();
+        thread::spawn(move || sa.deliver_burst(numbers))
+    }
+
+    fn deliver_burst(&self, numbers: &[u64]) -> Vec<u64> {
+        let mut delivered = vec![];
+        self.window
+            .accept_burst(numbers, &self.gate, |place, accept| {
+                if matches!(accept, Accept::Deliver { .. }) {
+                    delivered.push(numbers[place]);
+                }
+            });
+        delivered
+    }
+
     /// A thread that receives these numbers; returns those that it delivers.
     fn receive(self: &Arc<Self>, numbers: &'static [u64]) -> thread::JoinHandle<Vec<u64>> {
         let sa = self.clone();
@@ -67,11 +84,25 @@ fn covers(
         let sa = sa();
         let threads: Vec<_> = packets.iter().map(|numbers| sa.receive(numbers)).collect();
         let image = control(&sa.window);
-        for number in all(threads) {
-            let is_unseen = image.unseen().any(|gap| gap.contains(&number));
-            assert!(number <= image.top() && !is_unseen, "{number}: {image:?}");
-        }
+        expect_covered(&image, &all(threads));
     });
+}
+
+/// The same for a quiet SA and bursts, one for each thread.
+fn closing_covers(bursts: &'static [&'static [u64]]) {
+    model(move || {
+        let sa = Sa::bounded(64);
+        let threads: Vec<_> = bursts.iter().map(|burst| sa.receive_burst(burst)).collect();
+        let image = sa.window.close_on_top();
+        expect_covered(&image, &all(threads));
+    });
+}
+
+fn expect_covered(image: &WindowImage, delivered: &[u64]) {
+    for number in delivered {
+        let is_unseen = image.unseen().any(|gap| gap.contains(number));
+        assert!(*number <= image.top() && !is_unseen, "{number}: {image:?}");
+    }
 }
 
 /// Two threads receive the same packet, and one of them moves the window past it, around the ring.
@@ -102,6 +133,36 @@ fn loom_duplicates_are_accepted_once() {
         delivered.sort_unstable();
         assert_eq!(delivered, [2, 33]);
         assert_eq!(sa.window.top(), 33);
+    });
+}
+
+/// Two threads receive bursts that overlap, across two blocks. Fails if `record_all` is a load and a
+/// store, and if it returns what was wanted instead of what was not there.
+#[test]
+fn loom_bursts_that_overlap_are_accepted_once() {
+    model(|| {
+        let sa = Sa::new(InboundPolicy::Strict);
+        let other = sa.receive_burst(&[30, 31, 32]);
+        let mut delivered = sa.deliver_burst(&[31, 32, 33]);
+        delivered.extend(all([other]));
+        delivered.sort_unstable();
+        assert_eq!(delivered, [30, 31, 32, 33]);
+        assert_eq!(sa.window.top(), 33);
+    });
+}
+
+/// A burst against single packets, one of which takes a word of the burst for a younger block. Fails as
+/// the one above, and if a word with a younger tag is replaced.
+#[test]
+fn loom_a_burst_and_single_packets_are_accepted_once() {
+    model(|| {
+        let sa = Sa::new(InboundPolicy::Strict);
+        let other = sa.receive(&[6, RING + 5, RING + 5]);
+        let mut delivered = sa.deliver_burst(&[5, 6, 40]);
+        delivered.extend(all([other]));
+        let count = |number| delivered.iter().filter(|n| **n == number).count();
+        assert!(count(5) <= 1 && count(6) <= 1, "{delivered:?}");
+        assert_eq!(count(RING + 5), 1, "{delivered:?}");
     });
 }
 
@@ -162,6 +223,16 @@ fn loom_closing_covers_a_block_that_was_replaced() {
         &[&[2], &[RING + 1]],
         InboundWindow::close_on_top,
     );
+}
+
+/// A burst in the block of the top; one that goes on in a new block; and one in a block that another
+/// thread began. Fails if `judge_burst` looks at the bound before all is recorded; if the `fetch_max` of
+/// `record_burst` is left out, or is not an acquire; and if its look at the top is not an acquire.
+#[test]
+fn loom_closing_covers_bursts() {
+    closing_covers(&[&[2, 3]]);
+    closing_covers(&[&[2, 40]]);
+    closing_covers(&[&[40], &[41]]);
 }
 
 /// A fresh SA's first image, which bounds it. Fails if the bound is not raised to what `settle` found.

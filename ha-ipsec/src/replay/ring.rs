@@ -57,19 +57,32 @@ impl Ring {
     /// Records `number`; whoever gets `Ok` is the only one ever to get it for this number.
     #[inline]
     pub(super) fn record(&self, number: u64) -> Result<(), Replay> {
-        let (tag, bit) = (self.tag(block_of(number)), bit_of(number));
-        let place = self.place(block_of(number));
+        match self.record_all(block_of(number), bit_of(number))? {
+            0 => Err(Replay::Duplicate),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records the `wanted` numbers of `block`, as bits, all at once. Returns those that were not there
+    /// yet: each is returned once, ever.
+    #[inline]
+    pub(super) fn record_all(&self, block: u64, wanted: u32) -> Result<u32, Replay> {
+        let (place, tag) = (self.place(block), self.tag(block));
         let mut was = place.load(Ordering::Relaxed);
         loop {
-            let seen = still_unseen(was, tag, bit)?;
+            let seen = seen_at(was, tag)?;
+            let fresh = wanted & !seen;
+            if fresh == 0 {
+                return Ok(0);
+            }
             // Release and acquire: see "The ceiling" in the module's documentation.
             match place.compare_exchange_weak(
                 was,
-                word(tag, seen | bit),
+                word(tag, seen | wanted),
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(fresh),
                 Err(now) => was = now,
             }
         }
@@ -78,9 +91,17 @@ impl Ring {
     /// Whether `number` could be recorded now.
     #[inline]
     pub(super) fn check(&self, number: u64) -> Result<(), Replay> {
-        let block = block_of(number);
+        match self.recorded(block_of(number), bit_of(number))? {
+            0 => Ok(()),
+            _ => Err(Replay::Duplicate),
+        }
+    }
+
+    /// Which of these numbers of `block`, as bits, are there.
+    #[inline]
+    pub(super) fn recorded(&self, block: u64, bits: u32) -> Result<u32, Replay> {
         let was = self.place(block).load(Ordering::Relaxed);
-        still_unseen(was, self.tag(block), bit_of(number)).map(|_| ())
+        Ok(seen_at(was, self.tag(block))? & bits)
     }
 
     /// The highest number that was recorded in the slot of `block`, which is in use.
@@ -131,9 +152,7 @@ impl Ring {
 
     fn highest_in(&self, block: u64, word: u64) -> u64 {
         let slot = self.slot(block) as u64;
-        let block = (word >> BLOCK) << self.tag_shift | slot;
-        let bit = seen_of(word).checked_ilog2().unwrap_or(0);
-        block * u64::from(BLOCK) + u64::from(bit)
+        highest_of((word >> BLOCK) << self.tag_shift | slot, seen_of(word))
     }
 
     #[inline]
@@ -158,13 +177,12 @@ pub(super) const fn block_of(number: u64) -> u64 {
     number / BLOCK as u64
 }
 
-/// What is recorded beside a number that is not yet; an error if it is, or if its slot went on.
+/// What is recorded of the block with this tag; an error if its slot went on.
 #[inline]
-fn still_unseen(was: u64, tag: u64, bit: u32) -> Result<u32, Replay> {
+fn seen_at(was: u64, tag: u64) -> Result<u32, Replay> {
     match (was >> BLOCK).cmp(&tag) {
         Order::Less => Ok(0),
-        Order::Equal if seen_of(was) & bit == 0 => Ok(seen_of(was)),
-        Order::Equal => Err(Replay::Duplicate),
+        Order::Equal => Ok(seen_of(was)),
         Order::Greater => Err(Replay::TooOld),
     }
 }
@@ -191,8 +209,15 @@ const fn up_to(number: u64) -> u32 {
     u32::MAX >> (BLOCK - 1 - number as u32 % BLOCK)
 }
 
+/// The highest of some numbers of a block; its first one if there are none.
 #[inline]
-const fn bit_of(number: u64) -> u32 {
+pub(super) fn highest_of(block: u64, seen: u32) -> u64 {
+    block * u64::from(BLOCK) + u64::from(seen.checked_ilog2().unwrap_or(0))
+}
+
+/// The bit of a number in its block.
+#[inline]
+pub(super) const fn bit_of(number: u64) -> u32 {
     1 << (number as u32 % BLOCK)
 }
 

@@ -135,11 +135,10 @@ impl InboundWindow {
                 above += u64::from(number >= bound);
             }
         }
-        let due = self.attend.load(Ordering::Relaxed);
         Outside {
             above,
             behind: self.top().saturating_sub(top),
-            attention: top >= due && self.takes_attention(due),
+            attention: self.is_due(top),
         }
     }
 
@@ -214,17 +213,32 @@ impl InboundWindow {
         if self.bound.load(Ordering::Relaxed) == CLOSED {
             return Err(Replay::Closed);
         }
+        let top_block = self.top_block.load(Ordering::Acquire);
+        self.admit_below(number, top_block)?;
+        Ok(top_block)
+    }
+
+    /// The same of a window that is not closed, and has this top block.
+    #[inline]
+    pub(super) fn admit_below(&self, number: u64, top_block: u64) -> Result<(), Replay> {
         if number <= self.floor {
             return Err(Replay::BelowFloor);
         }
         if number > self.last_number() {
             return Err(Replay::Exhausted);
         }
-        let top_block = self.top_block.load(Ordering::Acquire);
         if self.is_too_old(number, top_block) {
             return Err(Replay::TooOld);
         }
-        Ok(top_block)
+        Ok(())
+    }
+
+    /// Whether that can be said of each number of a block: that it is admitted.
+    #[inline]
+    pub(super) fn admits_block(&self, block: u64, top_block: u64) -> bool {
+        // Either space ends with a block.
+        let is_within = block > block_of(self.floor) && block <= block_of(self.last_number());
+        is_within && block + u64::from(self.size.blocks()) > top_block
     }
 
     #[inline]
@@ -242,7 +256,7 @@ impl InboundWindow {
 
     /// Whether a recorded number may be delivered.
     #[inline]
-    fn judge(&self, number: u64, gate: &Gate) -> Accept {
+    pub(super) fn judge(&self, number: u64, gate: &Gate) -> Accept {
         let bound = self.bound.load(Ordering::Acquire);
         if number < bound {
             return self.deliver(number, false);
@@ -271,9 +285,15 @@ impl InboundWindow {
 
     #[inline]
     fn deliver(&self, number: u64, exposed: bool) -> Accept {
-        let due = self.attend.load(Ordering::Relaxed);
-        let attention = number >= due && self.takes_attention(due);
+        let attention = self.is_due(number);
         Accept::Deliver { attention, exposed }
+    }
+
+    /// Whether the next image is due with this number.
+    #[inline]
+    pub(super) fn is_due(&self, number: u64) -> bool {
+        let due = self.attend.load(Ordering::Relaxed);
+        number >= due && self.takes_attention(due)
     }
 
     /// One thread says it. If the control path has set the next number meanwhile, that one stands.

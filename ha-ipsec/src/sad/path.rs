@@ -127,10 +127,26 @@ impl InboundSa {
         self.live.window.check(number)
     }
 
+    /// Tells `drop` of packets that surely are not new, before their integrity is verified: as
+    /// [`check`](Self::check) for each, cheaper for neighbours.
+    #[inline]
+    pub fn check_burst(&self, numbers: &[u64], drop: impl FnMut(usize, Replay)) {
+        self.live.window.check_burst(numbers, drop);
+    }
+
     /// Takes a packet whose integrity is verified. No lock, no allocation, no system call.
     #[inline]
     pub fn accept(&self, number: u64) -> Accept {
         self.live.accept(number)
+    }
+
+    /// Takes packets whose integrity is verified, and tells `each` what to do with the one at that
+    /// place: as [`accept`](Self::accept) for each in turn, at a fraction of the cost if they are
+    /// neighbours. Of 64 packets at a time it tells first of those to drop, then of the others, in
+    /// their order.
+    #[inline]
+    pub fn accept_burst(&self, numbers: &[u64], each: impl FnMut(usize, Accept)) {
+        self.live.accept_burst(numbers, each);
     }
 
     /// Asks again for a packet that had to wait.
