@@ -19,6 +19,7 @@ use ha_ipsec::sad::Sad;
 
 pub(crate) use gateway::Gateway;
 pub use sample::SaSpec;
+pub(crate) use takeover::last_packet;
 
 use crate::suite::{BenchError, Suite};
 use crate::unit::Unit;

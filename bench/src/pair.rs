@@ -15,7 +15,7 @@ use crate::held::TableSpec;
 use crate::suite::BenchError;
 use crate::unit::{Keepalive, LinkKind, Unit, UnitSpec};
 
-pub use child::{Answer, Order, serve};
+pub use child::{Answer, Order, clock_micros, serve};
 pub use peer::Peer;
 
 /// Where a pair lives: addresses and identities.

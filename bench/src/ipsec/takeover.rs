@@ -1,6 +1,6 @@
 //! From the decision to the first packets on the other unit.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ha_ipsec::record::Direction;
 use ha_ipsec::replay::Accept;
@@ -10,7 +10,7 @@ use super::lookup::order;
 use super::sample::{SaSpec, direction, id};
 use super::yardsticks::BURST;
 use crate::held::{Kind, TableSpec};
-use crate::pair::{Order, Peer, Site};
+use crate::pair::{Answer, Order, Peer, Site, clock_micros};
 use crate::report::{Aim, Report, Unit};
 use crate::suite::{BenchError, Context, Suite, block_on, wait_until};
 use crate::unit::{self, GROUP, Keepalive, LinkKind};
@@ -48,32 +48,59 @@ impl Suite for Takeover {
 /// Of one size.
 #[derive(Clone, Copy, Default)]
 struct Figures {
-    idle: Duration,
-    busy: Duration,
+    idle: Switched,
+    busy: Switched,
     loss: Duration,
     first_use: Duration,
 }
 
+/// A manual switchover.
+#[derive(Clone, Copy, Default)]
+struct Switched {
+    /// From the order to packets both ways on the other unit.
+    order: Duration,
+    /// From the last packet on this unit to that: what peers notice.
+    silence: Duration,
+}
+
+impl Switched {
+    fn raise(&mut self, other: &Self) {
+        self.order = self.order.max(other.order);
+        self.silence = self.silence.max(other.silence);
+    }
+}
+
 impl Figures {
     fn raise(&mut self, other: &Self) {
-        self.idle = self.idle.max(other.idle);
-        self.busy = self.busy.max(other.busy);
+        self.idle.raise(&other.idle);
+        self.busy.raise(&other.busy);
         self.loss = self.loss.max(other.loss);
         self.first_use = self.first_use.max(other.first_use);
     }
 
     fn report(&self, entries: u32, report: &mut Report) {
-        for (what, took) in [
-            ("idle, manual switchover, from the order", self.idle),
+        let aim = Aim::AtMost(10.0);
+        for (what, took, aim) in [
+            ("idle, manual switchover, silence", self.idle.silence, aim),
+            (
+                "idle, manual switchover, from the order",
+                self.idle.order,
+                Aim::None,
+            ),
+            (
+                "all just used, manual switchover, silence",
+                self.busy.silence,
+                aim,
+            ),
             (
                 "all just used, manual switchover, from the order",
-                self.busy,
+                self.busy.order,
+                Aim::None,
             ),
-            ("dead active unit, from the decision", self.loss),
+            ("dead active unit, from the decision", self.loss, aim),
         ] {
             let name = format!("takeover: {entries} SAs, {what} to packets both ways");
-            let millis = took.as_secs_f64() * 1e3;
-            report.row(name, millis, Unit::Millis, Aim::AtMost(10.0));
+            report.row(name, took.as_secs_f64() * 1e3, Unit::Millis, aim);
         }
         let each = self.first_use.as_secs_f64() * 1e9 / f64::from(entries);
         let name = format!("takeover: {entries} SAs, then the first packet of each");
@@ -100,7 +127,7 @@ fn once(entries: u32) -> Result<Figures, BenchError> {
 
 /// From the order that is given to the active unit to the first packets on the standby. If all SAs
 /// were just used, the counters of all are still to be sent, with ceilings closed on the exact top.
-fn switched_over(entries: u32, busy: bool) -> Result<Duration, BenchError> {
+fn switched_over(entries: u32, busy: bool) -> Result<Switched, BenchError> {
     let (_site, mut active, standby) = pair(entries)?;
     let sad = super::sad(&standby)?;
     std::thread::sleep(QUIET);
@@ -113,10 +140,58 @@ fn switched_over(entries: u32, busy: bool) -> Result<Duration, BenchError> {
         active.ask(Order::WriteAll)?;
     }
     let start = Instant::now();
-    active.order(Order::Switchover)?;
-    let took = open(sad, start, || active.try_answer().map(drop))?;
+    active.order(Order::HandOver)?;
+    let mut last = None;
+    let order = open(sad, start, || {
+        last = last.take().or(active.try_answer()?);
+        Ok(())
+    })?;
+    let opened = clock_micros(SystemTime::now());
     expect_whole(sad, entries)?;
-    Ok(took)
+    let last = match last {
+        Some(answer) => answer,
+        None => active.answer()?,
+    };
+    let Answer::Number(last) = last else {
+        return Err(BenchError::failed("takeover")("no time of the last packet"));
+    };
+    let silence = Duration::from_micros(opened.saturating_sub(last));
+    Ok(Switched { order, silence })
+}
+
+/// When the first IPsec SA passed its last packet on a unit that gives its role up, which `give_up`
+/// orders.
+pub(crate) fn last_packet(
+    unit: &unit::Unit,
+    give_up: impl FnOnce() -> Result<(), BenchError>,
+) -> Result<SystemTime, BenchError> {
+    let sad = super::sad(unit)?;
+    let now = SystemTime::now();
+    if !passes(sad, 0) {
+        return Err(BenchError::failed("the data path")("closed too early"));
+    }
+    std::thread::scope(|scope| {
+        let last = scope.spawn(|| last_until_closed(sad, now));
+        give_up()?;
+        last.join()
+            .unwrap_or_else(|_| Err(BenchError::failed("the data path")("a thread panicked")))
+    })
+}
+
+fn last_until_closed(sad: &Sad, mut last: SystemTime) -> Result<SystemTime, BenchError> {
+    let start = Instant::now();
+    while start.elapsed() < LIMIT {
+        let now = SystemTime::now();
+        if !passes(sad, 0) {
+            return Ok(last);
+        }
+        last = now;
+        std::thread::sleep(PAUSE);
+    }
+    Err(BenchError::TimedOut {
+        what: "the end of the data path".into(),
+        bound: LIMIT,
+    })
 }
 
 /// From the decision alone: a standby in maintenance mode does not take over from an active unit

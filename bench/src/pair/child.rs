@@ -1,6 +1,6 @@
 //! What a child does: it obeys orders.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ha_core::redundancy::RfState;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,9 @@ pub enum Order {
     Memory,
     /// Give the active role to the peer.
     Switchover,
+    /// The same; tell when the first IPsec SA passed its last packet, in microseconds of the
+    /// machine's clock.
+    HandOver,
     /// Stop the node in order.
     Stop,
 }
@@ -103,9 +106,19 @@ fn obey(unit: &mut Unit, order: Order, began: Instant) -> Result<Answer, BenchEr
         Order::WriteAll => return Ok(Answer::Number(unit.write_all())),
         Order::Memory => return Ok(Answer::Number(resident_bytes()?)),
         Order::Switchover => unit.switchover()?,
+        Order::HandOver => {
+            let last = crate::ipsec::last_packet(unit, || unit.switchover())?;
+            return Ok(Answer::Number(clock_micros(last)));
+        }
         Order::Stop => unit.stop(),
     }
     Ok(Answer::Done)
+}
+
+/// A time by the clock that all processes of this machine share.
+pub fn clock_micros(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The hidden command of a child.

@@ -554,9 +554,9 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
             "switchover",
             with(&[
                 &traffic,
-                &[102, 0, 109],
+                &[102, 0, 109, 109],
                 &theirs,
-                &[0x80 + 102, 0, 109],
+                &[0x80 + 102, 0, 109, 109],
                 &traffic,
             ]),
         ),

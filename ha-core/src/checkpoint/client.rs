@@ -98,6 +98,12 @@ pub trait CheckpointClient: Send + Sync + 'static {
         let _ = notice;
     }
 
+    /// How long after [`Notice::HandoverAhead`] the client goes on marking entries so that less is left
+    /// to send when the data path stops. Zero by default: all that it will mark, it has.
+    fn preparation(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Called once, when the client is registered with a group.
     fn attach(&self, shared: &Arc<Shared>) {
         let _ = shared;
@@ -123,6 +129,11 @@ pub enum Notice {
     /// The data path must stop: the role is lost or in doubt, or is being handed over. In the last
     /// case what is marked dirty from now on is still sent.
     Closed,
+    /// The role is about to be handed over, and the data path runs on until then. What can be made
+    /// exact on the standby now need not be sent while it stands still.
+    HandoverAhead,
+    /// The handover will not take place; the data path never stopped.
+    HandoverOff,
     /// A standby holds everything, and acknowledges what changes.
     StandbySynced,
     /// No standby acknowledges anything until [`Notice::StandbySynced`] comes again: it was lost,

@@ -1,5 +1,6 @@
 //! The clients of a group with what the facility notes of each.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use super::client::{CheckpointClient, ClientDescriptor, Notice};
@@ -80,6 +81,12 @@ impl Members {
         for member in &self.list {
             member.client.notice(notice);
         }
+    }
+
+    /// How long the client that needs longest prepares for a handover.
+    pub(crate) fn preparation(&self) -> Duration {
+        let each = self.list.iter().map(|member| member.client.preparation());
+        each.max().unwrap_or_default()
     }
 
     /// Tells clients what the standby has applied.

@@ -250,6 +250,17 @@ impl Sender {
         self.collector.begin_pass();
     }
 
+    /// The last batch, if what was marked when [`begin_drain`](Self::begin_drain) was called is in it or
+    /// in those before.
+    pub(crate) fn passed(&self) -> Option<u64> {
+        self.collector.pass_is_done().then(|| self.flight.last())
+    }
+
+    /// Whether a batch and all before it are acknowledged.
+    pub(crate) fn is_acknowledged(&self, batch: u64) -> bool {
+        self.flight.oldest().is_none_or(|oldest| oldest > batch)
+    }
+
     /// Another sender takes this one's place: open commits go on waiting.
     pub(crate) fn hand_on(&mut self) {
         let mut commits: Vec<CommitSender> = self

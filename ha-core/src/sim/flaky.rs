@@ -1,5 +1,6 @@
 //! A client that fails when it is told to.
 
+use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -72,6 +73,10 @@ impl CheckpointClient for Flaky {
 
     fn notice(&self, notice: Notice) {
         self.inner.notice(notice);
+    }
+
+    fn preparation(&self) -> Duration {
+        self.inner.preparation()
     }
 
     fn attach(&self, shared: &Arc<Shared>) {

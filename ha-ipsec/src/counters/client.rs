@@ -1,5 +1,6 @@
 //! How the counters reach the standby.
 
+use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -212,6 +213,10 @@ impl CheckpointClient for Counters {
 
     fn notice(&self, notice: Notice) {
         self.handle_notice(notice);
+    }
+
+    fn preparation(&self) -> Duration {
+        self.time_to_prepare()
     }
 
     fn attach(&self, shared: &Arc<Shared>) {

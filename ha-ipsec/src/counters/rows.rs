@@ -1,5 +1,6 @@
 //! The slots of the table.
 
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ pub(crate) struct Rows {
     pub(super) takeovers: u64,
     /// The data path has stopped: ceilings close on the exact top.
     pub(super) closing: bool,
+    /// It will stop soon: ceilings close sooner than they would.
+    pub(super) preparing: bool,
     pub(super) now: Time,
     pub(super) latency: Latency,
     /// Inbound counters whose ceiling is above the top, and when that was seen last.
@@ -319,8 +322,7 @@ impl Rows {
 
     /// The next inbound counter whose ceiling is to be closed: nothing came for `quiet`, or it is far
     /// above what still comes, after a burst. A takeover would lose all that is below it.
-    pub(super) fn next_quiet(&mut self, now: Time, sizes: &Sizes) -> Option<Slot> {
-        let quiet = sizes.ceiling.idle;
+    pub(super) fn next_quiet(&mut self, now: Time, quiet: Duration, sizes: &Sizes) -> Option<Slot> {
         while self
             .open
             .front()

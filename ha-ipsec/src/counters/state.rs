@@ -74,6 +74,11 @@ pub(crate) struct Latency {
     sample: Option<(Receipt, Time)>,
 }
 
+/// An SA whose packets come at least as often keeps its ceiling open until the data path stops. A
+/// packet that comes after its ceiling was closed waits for an acknowledgement, and a shorter time
+/// would have more of them wait; a longer one delays the handover.
+const PREPARED_QUIET: Duration = Duration::from_millis(20);
+
 /// An acknowledgement that takes longer is not measured.
 const SAMPLE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -149,7 +154,12 @@ impl Counters {
         let mut rows = self.rows.lock();
         rows.now = now;
         let sizes = self.sizes(rows.latency.average);
-        while let Some(slot) = rows.next_quiet(now, &sizes) {
+        let quiet = if rows.preparing {
+            self.prepared_quiet()
+        } else {
+            sizes.ceiling.idle
+        };
+        while let Some(slot) = rows.next_quiet(now, quiet, &sizes) {
             self.core.dirty.mark(slot);
         }
         drop(rows);
@@ -258,6 +268,8 @@ impl Counters {
                 self.rows.lock().closing = false;
                 core.gate.set_open(true);
             }
+            Notice::HandoverAhead => self.rows.lock().preparing = true,
+            Notice::HandoverOff => self.rows.lock().preparing = false,
             Notice::Closed => {
                 core.gate.set_open(false);
                 self.close_ceilings();
@@ -275,9 +287,25 @@ impl Counters {
     /// The data path has stopped: whoever takes over shall know exactly where it stood.
     fn close_ceilings(&self) {
         let mut rows = self.rows.lock();
-        rows.closing = true;
+        (rows.closing, rows.preparing) = (true, false);
         for slot in rows.open_slots() {
             self.core.dirty.mark(slot);
+        }
+    }
+
+    /// Ceilings of SAs that had no packets for so long are closed while a handover is prepared: at
+    /// least as long as an outside data path moves unobserved.
+    fn prepared_quiet(&self) -> Duration {
+        let quiet = PREPARED_QUIET.max(2 * self.config.observe_interval);
+        quiet.min(self.config.quiet)
+    }
+
+    /// After this each open ceiling was looked at twice.
+    pub(super) fn time_to_prepare(&self) -> Duration {
+        if self.rows.lock().open_slots().is_empty() {
+            Duration::ZERO
+        } else {
+            2 * self.prepared_quiet()
         }
     }
 

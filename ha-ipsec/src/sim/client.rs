@@ -1,5 +1,6 @@
 //! Between the node and the counters of a unit: tells the oracle, and plants faults.
 
+use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use ha_core::checkpoint::{
@@ -121,9 +122,13 @@ impl CheckpointClient for Watched {
         }
         locked(&self.oracle).standby_synced[self.unit] = match notice {
             Notice::StandbySynced => true,
-            Notice::Opened | Notice::Closed => return,
+            Notice::Opened | Notice::Closed | Notice::HandoverAhead | Notice::HandoverOff => return,
             _ => false,
         };
+    }
+
+    fn preparation(&self) -> Duration {
+        self.inner.preparation()
     }
 
     fn attach(&self, shared: &Arc<Shared>) {

@@ -1,102 +1,13 @@
-//! A group while it is active: serves the stream, and gives the role up by command.
+//! A group while it is active: serves the stream.
 
-use super::{Context, Group, Role};
+use super::{Context, Group};
 use crate::checkpoint::Notice;
 use crate::id::LinkId;
 use crate::node::output::{CloseReason, Event};
-use crate::redundancy::{RfState, SwitchoverReason, SwitchoverRefusal, SwitchoverView};
-use crate::scheme::SchemeInput;
-use crate::time::Time;
+use crate::redundancy::RfState;
 use crate::wire::{Body, pb, term_of};
 
-/// A manual switchover under way.
-pub(crate) struct Handover {
-    pub(super) reason: SwitchoverReason,
-    /// When it fails.
-    deadline: Time,
-    /// Whether the standby was told: from then on this unit is no longer active, but keeps its
-    /// state until the other one is.
-    pub(super) resigned: bool,
-}
-
-impl Handover {
-    /// When it fails, as long as the role has not been given up: after that the scheme decides.
-    pub(super) fn deadline(&self) -> Option<Time> {
-        (!self.resigned).then_some(self.deadline)
-    }
-}
-
 impl Group {
-    /// Gives the active role to the standby.
-    pub(crate) fn switchover(
-        &mut self,
-        force: bool,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), SwitchoverRefusal> {
-        let reason = self
-            .switchover_view(ctx.peer_incarnation.is_some())
-            .judge(force)?;
-        self.give_up(reason, ctx);
-        Ok(())
-    }
-
-    /// Why a manual switchover would be refused now.
-    pub(crate) fn switchover_refusal(&self, peer_there: bool) -> Option<SwitchoverRefusal> {
-        self.switchover_view(peer_there).judge(false).err()
-    }
-
-    fn switchover_view(&self, peer_there: bool) -> SwitchoverView {
-        let peer_maintenance = self.peer.as_ref().is_some_and(|peer| peer.maintenance);
-        SwitchoverView {
-            state: self.facility.state(),
-            peer: if peer_there { self.peer_state() } else { None },
-            maintenance: self.maintenance || peer_maintenance,
-        }
-    }
-
-    /// First the data plane closes, then all state is sent, then the role goes.
-    pub(super) fn give_up(&mut self, reason: SwitchoverReason, ctx: &mut Context<'_>) {
-        self.set_writable(false);
-        let deadline = ctx.now + self.switchover_limit;
-        self.handover = Some(Handover {
-            reason,
-            deadline,
-            resigned: false,
-        });
-        if let Some(sender) = &mut self.sender {
-            sender.begin_drain();
-        }
-        self.facility.hand_back(reason, ctx.now);
-        self.run_facility(ctx);
-    }
-
-    /// Resigns as soon as the standby holds everything; by force at once.
-    pub(crate) fn continue_handover(&mut self, ctx: &mut Context<'_>) {
-        let Some(handover) = self.handover.as_mut().filter(|handover| !handover.resigned) else {
-            return;
-        };
-        let Some(sender) = self.sender.as_ref().filter(|_| self.facility.is_complete()) else {
-            return;
-        };
-        let forced = handover.reason == SwitchoverReason::UserForced;
-        let drained = sender.is_complete() && sender.is_drained(&self.members);
-        let Some(link) = sender.link().or_else(|| ctx.links.first().copied()) else {
-            return;
-        };
-        if !(drained || forced) {
-            return;
-        }
-        handover.resigned = true;
-        let resign = pb::Resign {
-            group: self.id.value(),
-            term: Some(self.term.into()),
-            reason: u32::from(handover.reason.number()),
-        };
-        ctx.send(link, Body::Resign(resign));
-        *ctx.status_due = true;
-        self.scheme_input(&SchemeInput::Resigned, ctx);
-    }
-
     pub(super) fn active_timeout(&mut self, ctx: &mut Context<'_>) {
         let waits = self.awaits_standby();
         if let Some(sender) = &mut self.sender {
@@ -108,11 +19,7 @@ impl Group {
             }
         }
         self.watch_standby(ctx);
-        self.continue_handover(ctx);
-        let deadline = self.handover.as_ref().and_then(Handover::deadline);
-        if deadline.is_some_and(|deadline| ctx.now >= deadline) {
-            self.reclaim("the standby did not catch up in time", ctx);
-        }
+        self.handover_timeout(ctx);
     }
 
     /// A standby that leaves what it was sent without acknowledgement is no standby: commits go on
@@ -136,26 +43,6 @@ impl Group {
             sender.standby_lost(&mut self.members);
             self.set_synced(false);
             ctx.refused.push((link, CloseReason::Stuck(self.ack_limit)));
-        }
-    }
-
-    /// The handover failed: nobody else took the role, so this unit takes it again.
-    pub(super) fn reclaim(&mut self, why: &'static str, ctx: &mut Context<'_>) {
-        let Some(handover) = self.handover.take() else {
-            return;
-        };
-        ctx.event(Event::SwitchoverFailed {
-            group: self.id,
-            why,
-        });
-        if self.role == Role::Active {
-            if handover.resigned {
-                self.activate(SwitchoverReason::ActiveUnitFailed, ctx);
-            } else {
-                self.facility.keep_role(why, ctx.now);
-                self.set_writable(true);
-                self.run_facility(ctx);
-            }
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod active;
 mod check;
+mod handover;
 mod role;
 mod standby;
 
@@ -30,8 +31,8 @@ use crate::scheme::Scheme;
 use crate::time::Time;
 use crate::wire::{Body, encode, pb};
 
-pub(crate) use active::Handover;
 use check::{Check, CheckDue};
+use handover::Handover;
 
 /// One redundancy group.
 pub(crate) struct Group {
@@ -249,9 +250,7 @@ impl Group {
 
     /// Whether this unit gave the role to the other one and has not seen it active yet.
     fn has_resigned(&self) -> bool {
-        self.handover
-            .as_ref()
-            .is_some_and(|handover| handover.resigned)
+        self.handover.as_ref().is_some_and(Handover::is_resigned)
     }
 
     /// Whose state this unit holds: its own while it is active or has just resigned.

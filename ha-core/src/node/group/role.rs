@@ -1,6 +1,6 @@
 //! How a group takes up, keeps and loses the active role.
 
-use super::{Context, Group, Role};
+use super::{Context, Group, Handover, Role};
 use crate::checkpoint::{Notice, Sender};
 use crate::id::{LinkId, Term};
 use crate::node::output::Event;
@@ -40,7 +40,7 @@ impl Group {
         self.note_term(term);
         if fresh && self.is_active() {
             if core::mem::take(&mut self.suspect) {
-                self.set_writable(self.handover.is_none());
+                self.set_writable(self.handover.as_ref().is_none_or(Handover::is_serving));
             }
             self.end_doubt();
         }
@@ -181,9 +181,8 @@ impl Group {
         if self.handover.is_some() {
             return;
         }
-        let ready = self.peer_state() == Some(RfState::StandbyHot)
-            && self.facility.state() == RfState::Active;
-        if ready && matches!(reason, Reason::Commanded | Reason::PeerPreferred) {
+        if self.is_successor_ready() && matches!(reason, Reason::Commanded | Reason::PeerPreferred)
+        {
             self.give_up(reason.switchover(), ctx);
         } else {
             self.demote(reason.switchover(), ctx);
