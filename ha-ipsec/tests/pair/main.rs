@@ -2,5 +2,6 @@
 
 mod bad;
 mod changes;
+mod handover;
 mod harness;
 mod numbers;
