@@ -140,6 +140,10 @@ pub enum Notice {
     /// or is stuck. Not told of a standby that this unit lost after it had stood still itself: that
     /// one may have taken over, until something is heard of it.
     StandbyLost,
+    /// A fencing authority said that the other unit's process is gone, with all that it held: until
+    /// [`Notice::StandbyRestarted`] no other unit has anything of this one's state. It may have been
+    /// active before it ended.
+    PeerFenced,
     /// A standby begins from nothing. If another held state before, this unit cannot know what that
     /// one did with it: it may have been active without being heard of.
     StandbyRestarted,

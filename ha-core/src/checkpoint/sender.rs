@@ -235,6 +235,11 @@ impl Sender {
         self.shared.settle_alone(commits);
     }
 
+    /// The standby's process is gone for certain: whoever comes begins from nothing.
+    pub(crate) fn standby_fenced(&mut self) {
+        self.standby = None;
+    }
+
     /// No standby is there: commits need not wait, if the policy says so.
     pub(crate) fn settle_alone(&mut self) {
         let mut gate = self.shared.collect();

@@ -25,7 +25,8 @@ pub use output::{CloseReason, Event, Output};
 
 use crate::id::{ClientId, GroupId, LinkId, UnitId};
 use crate::redundancy::{
-    Answer, KeepaliveEvent, KeepaliveMonitor, NotificationToken, SwitchoverRefusal, UnknownToken,
+    Answer, FencingRefusal, KeepaliveEvent, KeepaliveMonitor, NotificationToken, SwitchoverRefusal,
+    UnknownToken,
 };
 use crate::scheme::{Role as SchemeRole, SchemeInput};
 use crate::time::Time;
@@ -71,6 +72,9 @@ pub enum CommandError {
     /// A manual switchover was refused.
     #[error("{0}")]
     Refused(#[from] SwitchoverRefusal),
+    /// The word of a fencing authority was refused.
+    #[error("{0}")]
+    Fencing(#[from] FencingRefusal),
     /// An answer to a notification that is not open.
     #[error("{0}")]
     UnknownToken(#[from] UnknownToken),
@@ -211,6 +215,22 @@ impl Node {
         now: Time,
     ) -> Result<(), CommandError> {
         self.with_group(group, now, |group, ctx| group.set_maintenance(on, ctx))
+    }
+
+    /// Tells an active unit that the other one is fenced: a fencing agent switched its power off, its
+    /// lease ran out with the process that held it, or an administrator looked. Limits that hold
+    /// while that one might be active are lifted, such as the autonomy budget of sequence numbers,
+    /// until a unit comes as standby; it then begins from nothing. What it may have done before it
+    /// ended still counts.
+    ///
+    /// Say it only of a process that has ended: one that merely stands still, or cannot be reached,
+    /// may use what it holds.
+    ///
+    /// # Errors
+    /// While the peer is connected, and on a unit that is not active; see [`FencingRefusal`].
+    pub fn peer_fenced(&mut self, group: GroupId, now: Time) -> Result<(), CommandError> {
+        self.with_group(group, now, Group::peer_fenced)??;
+        Ok(())
     }
 
     /// Sets the role of a group whose scheme takes commands ([`crate::scheme::Static`]).

@@ -28,4 +28,4 @@ pub use keepalive::{KeepaliveConfig, KeepaliveConfigError, KeepaliveEvent, Keepa
 pub use progression::Gate;
 pub use show::{Communications, ManualSwitchover, RedundancyStates, SwitchoverHistory};
 pub use state::{RfState, UnknownState};
-pub use switchover::{SwitchoverRefusal, SwitchoverView};
+pub use switchover::{FencingRefusal, SwitchoverRefusal, SwitchoverView};

@@ -85,6 +85,21 @@ pub enum SwitchoverRefusal {
     },
 }
 
+/// Why the word of a fencing authority is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FencingRefusal {
+    /// The peer is heard.
+    #[error("the peer is connected, so it is not fenced; power it off or end its process first")]
+    PeerThere,
+    /// There is nothing to lift.
+    #[error("this unit is not active but {state}; ask the active unit")]
+    NotActive {
+        /// Its state.
+        state: RfState,
+    },
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

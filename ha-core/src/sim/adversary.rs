@@ -66,6 +66,28 @@ impl World {
         self.kill(unit);
         self.network.crash(unit, told, self.now, &mut self.agenda);
         self.restart_later(unit);
+        self.fence_later(unit);
+    }
+
+    /// Not drawn at random: what else a seed stands for stays the same.
+    fn fence_later(&mut self, unit: usize) {
+        let wait = Duration::from_millis(100 * (1 + self.coverage.crashes * 7 % 50));
+        self.agenda.add(self.now + wait, Due::Fence { unit });
+    }
+
+    /// If a unit's process is gone, its peer is told so.
+    pub(crate) fn fence(&mut self, unit: usize) {
+        if self.units[unit].node.is_some() {
+            return;
+        }
+        let mut done = false;
+        self.run(1 - unit, |node, now| {
+            done = node.peer_fenced(GROUP, now).is_ok();
+        });
+        self.trace(Some(1 - unit), || {
+            format!("is told that the other unit is fenced: {done}")
+        });
+        self.coverage.authority_fencings += u64::from(done);
     }
 
     fn stop(&mut self) {

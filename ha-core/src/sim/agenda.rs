@@ -42,6 +42,8 @@ pub(crate) enum Due {
     Wake { unit: usize },
     /// A crashed unit starts again.
     Start { unit: usize },
+    /// A fencing authority looks whether a unit's process is gone.
+    Fence { unit: usize },
     /// A unit leaves maintenance mode.
     MaintenanceOver { unit: usize },
     /// The workload writes.

@@ -36,6 +36,8 @@ coverage! {
     starts,
     /// Units that lost their memory.
     crashes,
+    /// Units that were told by an authority that the crashed one is fenced.
+    authority_fencings,
     /// Units that were stopped in order.
     stops,
     /// Units that stood still.

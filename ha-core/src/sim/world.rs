@@ -235,6 +235,7 @@ impl World {
             } => self.answer(unit, epoch, token, fail),
             Due::Wake { unit } => self.wake(unit),
             Due::Start { unit } => self.start(unit),
+            Due::Fence { unit } => self.fence(unit),
             Due::MaintenanceOver { unit } => self.maintenance(unit, false),
             Due::Step => self.work(),
             Due::Traffic { unit } => {

@@ -56,6 +56,15 @@ impl Control {
         told && self.open_at.is_none() && !self.quiet
     }
 
+    /// No other unit uses numbers of it any more. What that one accepted before it ended nobody knows:
+    /// ceilings stay.
+    pub(super) fn lift(&mut self) {
+        if let Live::Outbound(live) = &self.live {
+            self.exposed = false;
+            live.counter.lift();
+        }
+    }
+
     /// For a new SA.
     pub(super) fn fresh(
         shape: &Shape,

@@ -32,6 +32,8 @@ pub(crate) struct Rows {
     pub(super) contests: u32,
     /// How often this unit took up the active role.
     pub(super) takeovers: u64,
+    /// A fencing authority said that no other unit holds any of this.
+    pub(super) alone: bool,
     /// The data path has stopped: ceilings close on the exact top.
     pub(super) closing: bool,
     /// It will stop soon: ceilings close sooner than they would.
@@ -89,6 +91,17 @@ impl Rows {
             State::Live(control) => Some(&**control),
             _ => None,
         })
+    }
+
+    /// No other unit holds any of this, nor will before it was sent again: outbound counters have no
+    /// limit.
+    pub(super) fn lift(&mut self) {
+        self.alone = true;
+        for row in &mut self.rows {
+            if let State::Live(control) = &mut row.state {
+                control.lift();
+            }
+        }
     }
 
     pub(super) fn row(&self, slot: u32) -> Option<&Row> {
@@ -229,7 +242,10 @@ impl Rows {
                 Some(control)
             }
         };
-        if let Some(control) = made {
+        if let Some(mut control) = made {
+            if self.alone {
+                control.lift();
+            }
             row.state = State::Live(Box::new(control));
         }
         match &mut row.state {

@@ -255,15 +255,16 @@ impl Counters {
             Notice::TookOver => {
                 let mut rows = self.rows.lock();
                 (rows.active, rows.takeovers) = (true, rows.takeovers + 1);
-                rows.took_over = rows.now;
+                (rows.took_over, rows.alone) = (rows.now, false);
                 drop(rows);
                 core.gate.set_isolated(true);
             }
             Notice::Contested => {
-                self.rows.lock().contests += 1;
+                self.count_contest();
                 core.gate.set_isolated(true);
             }
-            Notice::StandbyRestarted => self.rows.lock().contests += 1,
+            Notice::StandbyRestarted => self.count_contest(),
+            Notice::PeerFenced => self.rows.lock().lift(),
             Notice::Opened => {
                 self.rows.lock().closing = false;
                 core.gate.set_open(true);
@@ -282,6 +283,12 @@ impl Counters {
             _ => {}
         }
         core.release();
+    }
+
+    /// Another unit may know by now what it had received, or will.
+    fn count_contest(&self) {
+        let mut rows = self.rows.lock();
+        (rows.contests, rows.alone) = (rows.contests + 1, false);
     }
 
     /// The data path has stopped: whoever takes over shall know exactly where it stood.

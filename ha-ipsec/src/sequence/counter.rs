@@ -287,6 +287,24 @@ impl OutboundCounter {
         }
     }
 
+    /// No other unit can know the SA any more: what was proposed died with the unit that held it, and
+    /// so did its right to numbers. Until a record [leaves](Self::propose) again there is no limit.
+    ///
+    /// That unit may have been active before it ended: the numbers that it may have used are skipped,
+    /// as when it had been [contested](Self::contest).
+    pub fn lift(&self) {
+        self.contest();
+        let target = self.target.load(Ordering::Relaxed);
+        if target > self.base.load(Ordering::Relaxed) {
+            // In the order of `acknowledge`, and for the same reasons.
+            self.next.fetch_max(target, Ordering::Relaxed);
+            self.base.store(target, Ordering::Relaxed);
+        }
+        self.proposed.store(0, Ordering::Relaxed);
+        self.low_water.swap(NEVER, Ordering::Relaxed);
+        self.limit.store(self.space.last(), Ordering::Release);
+    }
+
     /// The next number, if all else follows from it and from what was proposed last: that is
     /// acknowledged, no jump is to come, and the counter is not closed. Then it can be given up for
     /// [`rested`](Self::rested), by who alone has it.

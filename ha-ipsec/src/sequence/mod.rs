@@ -42,6 +42,10 @@
 //! 5. A new SA is known to one unit only and is not bounded, until its record first leaves: it is
 //!    bounded *before* it is encoded, and the record says the bound or more. Whoever has the SA at
 //!    all has an `R >= A`.
+//! 6. A fencing authority can say that the other unit's process is gone, and with it all that it
+//!    held. It may have been active before, unheard of: up to `S + 2J` is skipped as in 3. Then nobody
+//!    has an R, and the SA is [as free as a new one](OutboundCounter::lift), until its record leaves
+//!    again.
 //!
 //! ## Between threads
 //! Several packet threads call [`next`](OutboundCounter::next) and [`take`](OutboundCounter::take);

@@ -112,6 +112,22 @@ fn loom_limits_grow_while_numbers_are_taken() {
     });
 }
 
+/// A fencing authority lifts the limit while a thread sends, and the record leaves again. Fails if the
+/// limit is stored before the base, or relaxed: then a number is handed out that the other unit may
+/// have used (up to 2 + 2 * 3), or one that the record does not cover.
+#[test]
+fn loom_a_lifted_counter_skips_and_is_bounded_again() {
+    model(|| {
+        let counter = bounded(2, 3);
+        let sender = send(&counter, false, 3);
+        counter.lift();
+        let reserved = counter.propose(1).reserved;
+        let all = join([sender]);
+        let ours = |number: &u64| *number <= 2 || (*number > 8 && *number <= reserved);
+        assert!(all.iter().all(ours), "{all:?}, said {reserved}");
+    });
+}
+
 /// The record of a new SA leaves while a thread that saw no limit sends. Fails if the `fetch_add` in
 /// `next` is relaxed, if the one in `bound` is relaxed or a load, and if `bound` does not look again
 /// after storing the limit.

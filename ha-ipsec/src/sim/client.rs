@@ -122,7 +122,11 @@ impl CheckpointClient for Watched {
         }
         locked(&self.oracle).standby_synced[self.unit] = match notice {
             Notice::StandbySynced => true,
-            Notice::Opened | Notice::Closed | Notice::HandoverAhead | Notice::HandoverOff => return,
+            Notice::Opened
+            | Notice::Closed
+            | Notice::PeerFenced
+            | Notice::HandoverAhead
+            | Notice::HandoverOff => return,
             _ => false,
         };
     }

@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use ha_core::redundancy::RfState;
+use ha_core::node::CommandError;
+use ha_core::redundancy::{FencingRefusal, RfState};
 use ha_ipsec::replay::{Accept, InboundPolicy, Isolated, Replay};
 use ha_ipsec::sad::{LookupError, SaCounters, SadConfig};
 use ha_ipsec::sequence::Refused;
 
-use super::harness::{Pair, inbound, inbound_id, outbound, outbound_id};
+use super::harness::{GROUP, Pair, inbound, inbound_id, outbound, outbound_id};
 
 /// A pair with one SA in each direction.
 fn pair_with(policy: InboundPolicy, isolated: Isolated) -> Pair {
@@ -142,6 +143,40 @@ fn a_lost_standby_does_not_hold_up_the_active_unit_beyond_its_budget() {
     pair.run_until_whole();
     pair.run_for(20);
     assert!(sa.next().unwrap() > range.last());
+}
+
+/// Of a standby that is surely gone no number need be feared; until then, and of one that is there,
+/// nothing is lifted.
+#[test]
+fn a_fencing_authority_lifts_the_budget() {
+    let mut pair = strict();
+    let now = pair.now;
+    let refused = pair.unit(0).node.peer_fenced(GROUP, now).unwrap_err();
+    assert_eq!(refused, CommandError::Fencing(FencingRefusal::PeerThere));
+
+    let sa = pair.sad(0).outbound(&outbound_id(1)).unwrap();
+    pair.crash(1);
+    pair.run_until("isolated", |pair| pair.sad(0).stats().isolated);
+    let last = sa.take(u32::MAX).unwrap().last();
+    assert_eq!(sa.next().unwrap_err(), Refused::BudgetExhausted);
+    let now = pair.now;
+    pair.unit(0).node.peer_fenced(GROUP, now).unwrap();
+    // The standby may have been active before it ended, with a budget of its own.
+    let budget = sa.record().budget;
+    let range = sa.take(u32::try_from(4 * budget).unwrap()).unwrap();
+    assert!(range.first > last + budget, "{range:?} after {last}");
+    assert!(range.last() - range.first > 3 * budget, "no limit");
+    assert_eq!(sa.limit(), None);
+
+    // A standby comes, and takes over: it goes on beyond.
+    pair.join(1);
+    pair.run_until_whole();
+    pair.run_for(20);
+    assert!(sa.limit().is_some(), "bounded before it left");
+    let most = sa.next().unwrap().max(range.last());
+    pair.fail_over_from(0);
+    let theirs = pair.sad(1).outbound(&outbound_id(1)).unwrap();
+    assert!(theirs.next().unwrap() > most);
 }
 
 #[test]

@@ -170,6 +170,18 @@ impl Node {
             .await??)
     }
 
+    /// Tells an active unit that a fencing authority ended the other one's process; see
+    /// [`Node::peer_fenced`](ha_core::node::Node::peer_fenced).
+    ///
+    /// # Errors
+    /// While the peer is connected, on a unit that is not active, when there is no such group, or the
+    /// node has stopped.
+    pub async fn peer_fenced(&self, group: GroupId) -> Result<(), NodeError> {
+        Ok(self
+            .call(move |node, now| node.peer_fenced(group, now))
+            .await??)
+    }
+
     /// Sets the role of a group whose scheme takes commands.
     ///
     /// # Errors

@@ -4,7 +4,9 @@ use super::{Context, Group, Handover, Role};
 use crate::checkpoint::{Notice, Sender};
 use crate::id::{LinkId, Term};
 use crate::node::output::Event;
-use crate::redundancy::{Activation, Claim, FallBack, RfState, SwitchoverReason, Tenure};
+use crate::redundancy::{
+    Activation, Claim, FallBack, FencingRefusal, RfState, SwitchoverReason, Tenure,
+};
 use crate::scheme::{LocalView, PeerView, Reason, Role as Desired, SchemeInput};
 use crate::wire::{pb, term_of};
 
@@ -102,6 +104,22 @@ impl Group {
         }
         let term = term_of(resign.term);
         self.scheme_input(&SchemeInput::PeerResigned { term }, ctx);
+    }
+
+    /// A fencing authority said that the peer's process is gone.
+    pub(crate) fn peer_fenced(&mut self, ctx: &mut Context<'_>) -> Result<(), FencingRefusal> {
+        let state = self.facility.state();
+        if ctx.peer_incarnation.is_some() {
+            return Err(FencingRefusal::PeerThere);
+        }
+        let is_active = self.is_active();
+        let Some(sender) = self.sender.as_mut().filter(|_| is_active) else {
+            return Err(FencingRefusal::NotActive { state });
+        };
+        sender.standby_fenced();
+        self.end_doubt();
+        self.members.notice(Notice::PeerFenced);
+        Ok(())
     }
 
     /// This process did not run for longer than the peer waits: it may have been replaced.

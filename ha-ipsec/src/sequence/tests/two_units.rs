@@ -31,6 +31,8 @@ enum Op {
     Restart(usize),
     Hang(usize),
     WakeUp(usize),
+    /// The other unit's process ends, and the unit is told so.
+    Fence(usize),
 }
 
 impl From<u16> for Op {
@@ -51,6 +53,7 @@ impl From<u16> for Op {
             122 => Self::Demote(unit),
             123 => Self::Restart(unit),
             124 => Self::Hang(unit),
+            125 => Self::Fence(unit),
             _ => Self::WakeUp(unit),
         }
     }
@@ -225,6 +228,7 @@ struct Coverage {
     resumed_returns: usize,
     contested_jumps: usize,
     reclaims: usize,
+    fencings: usize,
 }
 
 struct World<'a> {
@@ -290,6 +294,7 @@ impl<'a> World<'a> {
             | Op::Reclaim(unit)
             | Op::Demote(unit)
             | Op::Hang(unit)
+            | Op::Fence(unit)
                 if self.units[unit].hung => {}
             Op::Send(unit, n) => return self.send(unit, n),
             Op::Reserve(unit, lead) => self.reserve(unit, lead),
@@ -300,6 +305,7 @@ impl<'a> World<'a> {
             Op::Reclaim(unit) => self.reclaim(unit),
             Op::Demote(unit) => self.demote(unit),
             Op::Hang(unit) => self.units[unit].hung = true,
+            Op::Fence(unit) => self.fence(unit),
         }
         Ok(())
     }
@@ -383,6 +389,17 @@ impl<'a> World<'a> {
         if self.units[unit].role != Role::Standby {
             self.units[unit].demote(self.missing);
             self.hello(unit);
+        }
+    }
+
+    fn fence(&mut self, unit: usize) {
+        self.cut();
+        self.units[1 - unit] = Unit::standby();
+        if self.units[unit].role == Role::Active
+            && let Some((_, counter)) = &self.units[unit].counter
+        {
+            counter.lift();
+            self.coverage.fencings += 1;
         }
     }
 
@@ -552,6 +569,7 @@ fn runs_get_everywhere() {
         resumed_returns,
         contested_jumps,
         reclaims,
+        fencings,
     } = coverage;
     assert!(sent > 300 * 20, "{coverage:?}");
 
@@ -563,6 +581,7 @@ fn runs_get_everywhere() {
         resumed_returns,
         contested_jumps,
         reclaims,
+        fencings,
     ] {
         assert!(visits > 30, "{coverage:?}");
     }
