@@ -29,9 +29,10 @@ def main():
     if options.list:
         for name, one in scenarios.items():
             lack = lacking(one)
-            print(f"{name:28} {one.title}" + (f" (not here: no {lack})" if lack else ""))
+            print(f"{name:28} {one.title}" + (" (by name only)" if one.by_name else "")
+                  + (f" (not here: no {lack})" if lack else ""))
         return
-    chosen = options.scenario + options.only or list(offered)
+    chosen = options.scenario + options.only or [n for n in offered if not offered[n].by_name]
     unknown = [n for n in chosen if n not in scenarios]
     if unknown:
         sys.exit(f"lab: no scenario is called {unknown[0]} (--list shows them)")

@@ -1,6 +1,7 @@
 """What runs on the two gateways and on the peer, in three kinds: strongSwan with its `ha` plugin on
 both, SAs set by hand, and strongSwan on the first one only. Each with or without the daemon."""
 
+import ipaddress
 import time
 
 from . import natt, strongswan, xfrm
@@ -184,6 +185,37 @@ class ManualSas(Gateways):
         machine.route(a.remote_net, "dev", "vti0")
 
 
+class ManyTunnels(Gateways):
+    """As many tunnels as wanted between the same gateways, each for one address of the site. Set by
+    hand, and copied by the daemon."""
+
+    def __init__(self, lab, pair, settings, suite, tunnels):
+        super().__init__(lab, pair, settings)
+        self.suite, self.tunnels = suite, tunnels
+
+    def start(self):
+        self.start_units()
+        first = ipaddress.ip_address(self.pair.net.site)
+        hosts = [first + n for n in range(self.tunnels)]
+        length = self.pair.net.inner_length
+        batch(self.pair.site, [f"addr replace {host}/{length} dev peer\n" for host in hosts])
+        batch(self.pair.peer, [self._ends(n, host)[0] for n, host in enumerate(hosts)])
+        batch(self.pair.gateways[0], [self._ends(n, host)[1] for n, host in enumerate(hosts)])
+        self.wait_copies(1, 2 * self.tunnels, 60)
+        self.in_sync()
+
+    def _ends(self, number, host):
+        """The lines of `ip -batch` that make a tunnel, in the peer and in the gateway."""
+        a, up, down = self.pair.net, 0x10000 + number, 0x20000 + number
+        return (
+            xfrm.tunnel_lines(a.peer, a.outer, host, a.lan, up, down, self.suite, reqid=number + 1),
+            xfrm.tunnel_lines(a.outer, a.peer, a.lan, host, down, up, self.suite, reqid=number + 1),
+        )
+
+    def start_unit(self, unit):
+        self.start_mirror(unit)
+
+
 class StrongswanOnce(Gateways):
     """Plain strongSwan on gw-a and the peer. Mode "full" copies the child SA; the IKE SA dies with
     gw-a."""
@@ -209,6 +241,11 @@ class StrongswanOnce(Gateways):
         super().kill()
         for charon in (self.charon, self.peer):
             charon.kill()
+
+
+def batch(machine, lines):
+    """Runs many commands of iproute2 in one process."""
+    machine.run("ip", "-batch", "-", stdin="".join(lines), timeout=60)
 
 
 def start_gateway(charon, a, child):

@@ -39,11 +39,12 @@ class Settings:
 
     `paths` is the number of addresses of the sync link (2 only with sctp). The keepalive is slower
     than the daemon's fast profile: a guest has one processor, shares the machine's with others, and
-    runs everything of four machines on it.
+    runs everything of four machines on it. `apply_ms` is how often the standby writes its kernel.
     """
 
     def __init__(self, mode="counters", transport="tcp", inbound_policy="strict", paths=1,
-                 interval_ms=100, threshold=5, replay_outbound=100_000, replay_inbound=1000):
+                 interval_ms=100, threshold=5, replay_outbound=100_000, replay_inbound=1000,
+                 apply_ms=1000, log="debug"):
         self.mode = mode
         self.transport = transport
         self.inbound_policy = inbound_policy
@@ -52,6 +53,8 @@ class Settings:
         self.threshold = threshold
         self.replay_outbound = replay_outbound
         self.replay_inbound = replay_inbound
+        self.apply_ms = apply_ms
+        self.log = log
 
 
 class Mirror:
@@ -139,7 +142,7 @@ def toml(unit, own, other, settings, sync, virtual, socket):
         f"threshold = {settings.threshold}",
         "",
         "[log]",
-        'level = "debug"',
+        f'level = "{settings.log}"',
         "",
         "[mirror]",
         f'mode = "{settings.mode}"',
@@ -147,6 +150,7 @@ def toml(unit, own, other, settings, sync, virtual, socket):
         f'inbound_policy = "{settings.inbound_policy}"',
         f"replay_interval_outbound = {settings.replay_outbound}",
         f"replay_interval_inbound = {settings.replay_inbound}",
+        f"apply_interval_ms = {settings.apply_ms}",
     ]
     for device, address, length in virtual.addresses():
         lines += ["", "[[virtual_address]]", f'interface = "{device}"',

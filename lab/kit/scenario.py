@@ -8,27 +8,29 @@ import sys
 
 
 class Scenario:
-    def __init__(self, name, function, title, limit_s, memory, needs):
+    def __init__(self, name, function, title, limit_s, memory, needs, by_name):
         self.name = name
         self.function = function
         self.title = title
         self.limit_s = limit_s
         self.memory = memory
         self.needs = needs
+        self.by_name = by_name
 
 
 SCENARIOS = {}
 
 
-def scenario(name, title, limit_s=90, memory="512M", needs=()):
+def scenario(name, title, limit_s=90, memory="512M", needs=(), by_name=False):
     """Enters a function into the list.
 
     `limit_s` bounds the whole guest, boot included. `needs` names programs of the project: without
-    them the scenario is not offered.
+    them the scenario is not offered. One that is run `by_name` only measures, and is left out when
+    all are run.
     """
 
     def enter(function):
-        SCENARIOS[name] = Scenario(name, function, title, limit_s, memory, needs)
+        SCENARIOS[name] = Scenario(name, function, title, limit_s, memory, needs, by_name)
         return function
 
     return enter

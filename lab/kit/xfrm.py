@@ -1,6 +1,10 @@
 """The kernel's IPsec: counters, and SAs and policies set by hand."""
 
+import ipaddress
 import re
+
+# The first of the peers that `fill` makes SAs for: a network for benchmarks (RFC 2544).
+FILLED = "198.18.0.0"
 
 
 def statistics(machine):
@@ -15,7 +19,7 @@ def replay_drops(machine):
 
 
 def states(machine):
-    """The SAs of a machine: [{"src", "dst", "spi", "seq", "oseq"}], the numbers in full width."""
+    """The ESP SAs of a machine: [{"src", "dst", "spi", "seq", "oseq"}], the numbers in full width."""
     found = []
     for block in re.split(r"^(?=src )", machine.run("ip", "-s", "xfrm", "state"), flags=re.M):
         sa = state(block)
@@ -29,10 +33,12 @@ def state(block):
     if not head:
         return None
     sa = {"src": head[1], "dst": head[2], "spi": head[3], "seq": 0, "oseq": 0}
+    # "anti-replay context: seq 0x5, oseq 0x7, bitmap …", and with ESN "seq-hi 0x0, seq 0x5, …". Before
+    # it stands another "seq", which is no counter.
+    counters = block.partition("anti-replay")[2]
     for name in ("seq", "oseq"):
-        # "seq 0x5, oseq 0x7, bitmap …" without ESN; with ESN the upper half follows as seq_hi.
-        low = re.search(rf"\b{name} 0x([0-9a-f]+)", block)
-        high = re.search(rf"\b{name}_hi 0x([0-9a-f]+)", block)
+        low = re.search(rf"(?<!\w){name} 0x([0-9a-f]+)", counters)
+        high = re.search(rf"(?<!\w){name}-hi 0x([0-9a-f]+)", counters)
         if low:
             sa[name] = int(low[1], 16)
         if high:
@@ -46,14 +52,16 @@ def count(machine):
     return int(re.search(r"count (\d+)", text)[1])
 
 
-def fill(machine, local, many):
-    """Adds `many` outbound SAs of a local address, to as many peers, in one go."""
-    key = "0x" + bytes(range(20)).hex()
-    lines = "".join(
-        f"xfrm state add src {local} dst 198.18.{n >> 8}.{n & 255} proto esp spi {0x10000 + n} "
-        f"reqid 2 mode tunnel aead rfc4106(gcm(aes)) {key} 128 replay-window 32\n"
-        for n in range(many)
-    )
+def fill(machine, local, many, inbound=False):
+    """Adds `many` SAs in one go: outbound tunnels of a local address to as many peers, or what those
+    peers send to it in transport mode, which needs no policy for each."""
+    key, first = "0x" + bytes(range(20)).hex(), ipaddress.ip_address(FILLED)
+    mode, flip = ("transport", -1) if inbound else ("tunnel", 1)
+    lines = ""
+    for n in range(many):
+        src, dst = (local, first + n)[::flip]
+        lines += (f"xfrm state add src {src} dst {dst} proto esp spi {0x10000 + n} reqid 2 "
+                  f"mode {mode} aead rfc4106(gcm(aes)) {key} 128 replay-window 32\n")
     machine.run("ip", "-batch", "-", stdin=lines, timeout=60)
 
 
@@ -87,22 +95,28 @@ def cbc(**options):
     return Suite("AES-CBC+SHA-256", words, **options)
 
 
-def tunnel(machine, local, remote, local_net, remote_net, spi_in, spi_out, suite, encap=False,
-           mark=None):
-    """An inbound and an outbound SA and their policies (tunnel mode, reqid 1)."""
+def tunnel(machine, *ends, **options):
+    """An inbound and an outbound SA and their policies; see `tunnel_lines`."""
+    machine.run("ip", "-batch", "-", stdin=tunnel_lines(*ends, **options), timeout=60)
+
+
+def tunnel_lines(local, remote, local_net, remote_net, spi_in, spi_out, suite, encap=False,
+                 mark=None, reqid=1):
+    """The lines of `ip -batch` for one tunnel: two SAs, three policies."""
     nat = ["encap", "espinudp", 4500, 4500, "0.0.0.0"] if encap else []
     marks = ["mark", mark, "mask", "0xffffffff"] if mark is not None else []
-    for src, dst, spi in ((local, remote, spi_out), (remote, local, spi_in)):
-        machine.run(
-            "ip", "xfrm", "state", "add", "src", src, "dst", dst, "proto", "esp", "spi", spi,
-            "reqid", 1, "mode", "tunnel", *marks, *suite.options(), *nat,
+    lines = [
+        ["xfrm state add src", src, "dst", dst, "proto esp spi", spi, "reqid", reqid, "mode tunnel",
+         *marks, *suite.options(), *nat]
+        for src, dst, spi in ((local, remote, spi_out), (remote, local, spi_in))
+    ]
+    lines += [
+        ["xfrm policy add src", src, "dst", dst, "dir", direction, *marks, "tmpl src", outer[0],
+         "dst", outer[1], "proto esp reqid", reqid, "mode tunnel"]
+        for direction, src, dst, outer in (
+            ("out", local_net, remote_net, (local, remote)),
+            ("in", remote_net, local_net, (remote, local)),
+            ("fwd", remote_net, local_net, (remote, local)),
         )
-    for direction, src, dst, outer in (
-        ("out", local_net, remote_net, (local, remote)),
-        ("in", remote_net, local_net, (remote, local)),
-        ("fwd", remote_net, local_net, (remote, local)),
-    ):
-        machine.run(
-            "ip", "xfrm", "policy", "add", "src", src, "dst", dst, "dir", direction, *marks,
-            "tmpl", "src", outer[0], "dst", outer[1], "proto", "esp", "reqid", 1, "mode", "tunnel",
-        )
+    ]
+    return "".join(" ".join(map(str, line)) + "\n" for line in lines)

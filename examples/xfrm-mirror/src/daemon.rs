@@ -430,17 +430,7 @@ impl Daemon {
                 unusable: stats.unusable,
                 rekeys_asked: stats.rekeys_asked,
             },
-            last_takeover: self
-                .plane
-                .last_takeover
-                .map(|(takeover, took)| TakeoverStatus {
-                    sas: takeover.sas,
-                    written: takeover.written,
-                    installed: takeover.installed,
-                    missing: takeover.missing,
-                    refused: takeover.refused,
-                    took_ms: took.as_secs_f64() * 1000.0,
-                }),
+            last_takeover: self.plane.last_takeover.map(TakeoverStatus::from),
             last_error: self.plane.last_error.clone(),
         }
     }

@@ -39,7 +39,17 @@ pub(crate) struct Plane<K> {
     retry: Time,
     addresses_failed: bool,
     pub(crate) last_error: Option<String>,
-    pub(crate) last_takeover: Option<(Takeover, Duration)>,
+    pub(crate) last_takeover: Option<Activation>,
+}
+
+/// What the last takeover did, and how long it took from the decision on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Activation {
+    pub(crate) takeover: Takeover,
+    /// Until the kernel had the last number.
+    pub(crate) counters: Duration,
+    /// Until the addresses and routes were here.
+    pub(crate) took: Duration,
 }
 
 impl<K: Kernel> Plane<K> {
@@ -102,7 +112,7 @@ impl<K: Kernel> Plane<K> {
             .mirror
             .become_active(clocks)
             .map_err(|e| e.to_string())?;
-        let written = now().duration_since(began);
+        let counters = now().duration_since(began);
         let taken = self.addresses.take(clocks.now);
         self.route(clocks.now);
         let took = now().duration_since(began);
@@ -112,11 +122,15 @@ impl<K: Kernel> Plane<K> {
             installed = takeover.installed,
             missing = takeover.missing,
             refused = takeover.refused,
-            ?written,
+            ?counters,
             ?took,
             "the data plane is here"
         );
-        self.last_takeover = Some((takeover, took));
+        self.last_takeover = Some(Activation {
+            takeover,
+            counters,
+            took,
+        });
         // The SAs are right: an address that is missing is no reason to give them up.
         if let Err(error) = taken {
             self.addresses_failed = true;

@@ -11,6 +11,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::plane::Activation;
+
 /// What can be asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "request")]
@@ -75,7 +77,28 @@ pub(crate) struct TakeoverStatus {
     pub(crate) installed: usize,
     pub(crate) missing: usize,
     pub(crate) refused: usize,
+    /// From the decision until the kernel had the last number.
+    pub(crate) counters_ms: f64,
+    /// From the decision until the addresses and routes were here.
     pub(crate) took_ms: f64,
+}
+
+impl From<Activation> for TakeoverStatus {
+    fn from(it: Activation) -> Self {
+        Self {
+            sas: it.takeover.sas,
+            written: it.takeover.written,
+            installed: it.takeover.installed,
+            missing: it.takeover.missing,
+            refused: it.takeover.refused,
+            counters_ms: milliseconds(it.counters),
+            took_ms: milliseconds(it.took),
+        }
+    }
+}
+
+fn milliseconds(it: Duration) -> f64 {
+    it.as_secs_f64() * 1000.0
 }
 
 impl core::fmt::Display for Status {
