@@ -16,6 +16,7 @@ mod lock;
 mod plane;
 mod status;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -58,12 +59,18 @@ fn ask(config: &std::path::Path, request: &Request) -> Result<(), String> {
     // Only the socket is needed: the identity may be readable to the daemon alone.
     let socket = Settings::socket_of(config).map_err(|error| error.to_string())?;
     let answer = status::ask(&socket, request)?;
-    println!("{}", answer.trim_end());
-    Ok(())
+    say(answer.trim_end())
 }
 
 fn check(config: &std::path::Path) -> Result<(), String> {
     let settings = Settings::load(config).map_err(|error| error.to_string())?;
-    println!("{}", settings.summary());
-    Ok(())
+    say(&settings.summary())
+}
+
+/// Who reads it may have seen enough: `status | head`.
+fn say(text: &str) -> Result<(), String> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.to_string()),
+        _ => Ok(()),
+    }
 }
