@@ -324,7 +324,8 @@ impl Counters {
             ceiling: CeilingConfig {
                 max: config.replay_interval_inbound,
                 flush_interval: unseen + unnoticed,
-                idle: config.quiet,
+                // What is told about seldom is not quiet in between.
+                idle: config.quiet.max(config.observe_interval * 2),
                 ..CeilingConfig::default()
             },
             latency,
