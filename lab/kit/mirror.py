@@ -43,7 +43,8 @@ class Settings:
     """
 
     def __init__(self, mode="counters", transport="tcp", inbound_policy="strict", paths=1,
-                 interval_ms=100, threshold=5, replay_outbound=100_000, replay_inbound=1000):
+                 interval_ms=100, threshold=5, replay_outbound=100_000, replay_inbound=1000,
+                 rekey_held=True, event_interval_ms=20):
         self.mode = mode
         self.transport = transport
         self.inbound_policy = inbound_policy
@@ -52,6 +53,8 @@ class Settings:
         self.threshold = threshold
         self.replay_outbound = replay_outbound
         self.replay_inbound = replay_inbound
+        self.rekey_held = rekey_held
+        self.event_interval_ms = event_interval_ms
 
 
 class Mirror:
@@ -145,6 +148,8 @@ def toml(unit, own, other, settings, sync, virtual, socket):
         f'mode = "{settings.mode}"',
         f"addresses = {json.dumps([virtual.outer])}",
         f'inbound_policy = "{settings.inbound_policy}"',
+        f"event_interval_ms = {settings.event_interval_ms}",
+        f"rekey_held = {json.dumps(settings.rekey_held)}",
         f"replay_interval_outbound = {settings.replay_outbound}",
         f"replay_interval_inbound = {settings.replay_inbound}",
     ]
