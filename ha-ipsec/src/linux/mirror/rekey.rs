@@ -129,9 +129,12 @@ impl Rekeys {
         }
     }
 
-    /// An SA came: those that it replaces are rekeyed.
+    /// An SA came: those that it replaces are rekeyed. Without a request id nobody can tell which.
     pub(super) fn replaced_by(&mut self, sa: &IpsecSa) {
         let (name, flow) = (SaRef::of(sa), Flow::of(sa));
+        if flow.reqid == 0 {
+            return;
+        }
         self.sas.retain(|old, it| *old == name || it.flow != flow);
     }
 
