@@ -1,4 +1,4 @@
-"""TCP at full speed through the tunnel, with iperf3."""
+"""TCP through the tunnel, with iperf3."""
 
 import json
 import os
@@ -10,16 +10,17 @@ INTERVAL_S = 0.1
 
 
 class Bulk:
-    """From the site to the lan, or the other way round with `reverse`."""
+    """From the site to the lan, or the other way round with `reverse`. At full speed, but for
+    `options` of iperf3."""
 
-    def __init__(self, pair, folder, seconds, reverse, name):
+    def __init__(self, pair, folder, seconds, reverse, name, *options):
         self.log = os.path.join(folder, f"iperf3-{name}-{'down' if reverse else 'up'}.json")
         self.server = pair.lan.spawn("iperf3", "-s", "-1", log=self.log + ".server")
         # Its port, 5201, in hexadecimal: what it prints sits in a buffer.
         wait_for(lambda: ":1451 " in pair.lan.run("cat", "/proc/net/tcp6"), "iperf3 in the lan")
         self.client = pair.site.spawn(
             "iperf3", "-c", pair.net.lan, "-t", seconds, "-i", INTERVAL_S, "-J",
-            *(["-R"] if reverse else []), log=self.log,
+            *options, *(["-R"] if reverse else []), log=self.log,
         )
 
     def wait(self, timeout):

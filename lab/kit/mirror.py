@@ -44,7 +44,7 @@ class Settings:
 
     def __init__(self, mode="counters", transport="tcp", inbound_policy="strict", paths=1,
                  interval_ms=100, threshold=5, replay_outbound=100_000, replay_inbound=1000,
-                 apply_ms=1000, log="debug"):
+                 apply_ms=1000, log="debug", rekey_held=True, event_interval_ms=20):
         self.mode = mode
         self.transport = transport
         self.inbound_policy = inbound_policy
@@ -55,6 +55,8 @@ class Settings:
         self.replay_inbound = replay_inbound
         self.apply_ms = apply_ms
         self.log = log
+        self.rekey_held = rekey_held
+        self.event_interval_ms = event_interval_ms
 
 
 class Mirror:
@@ -148,6 +150,8 @@ def toml(unit, own, other, settings, sync, virtual, socket):
         f'mode = "{settings.mode}"',
         f"addresses = {json.dumps([virtual.outer])}",
         f'inbound_policy = "{settings.inbound_policy}"',
+        f"event_interval_ms = {settings.event_interval_ms}",
+        f"rekey_held = {json.dumps(settings.rekey_held)}",
         f"replay_interval_outbound = {settings.replay_outbound}",
         f"replay_interval_inbound = {settings.replay_inbound}",
         f"apply_interval_ms = {settings.apply_ms}",

@@ -95,11 +95,15 @@ class Pair:
 
     def crash(self, unit):
         """The machine dies: silent on every interface first, then its processes and kernel go."""
+        self.silence(unit)
+        self.gateways[unit].destroy()
+        self.gateways[unit] = None
+
+    def silence(self, unit):
+        """No packet of the peers reaches a machine any more."""
         name = self.gateways[unit].name
         lines = "".join(f"link set {name}-{side} down\n" for side in ("outer", "inner"))
         run("ip", "-batch", "-", stdin=lines)
-        self.gateways[unit].destroy()
-        self.gateways[unit] = None
 
     def take_address(self, unit):
         """Moves the virtual addresses to a gateway by hand and tells the neighbours."""

@@ -429,6 +429,7 @@ impl Daemon {
                 other_keys: stats.other_keys,
                 unusable: stats.unusable,
                 rekeys_asked: stats.rekeys_asked,
+                held_out: stats.held_out,
             },
             last_takeover: self.plane.last_takeover.map(TakeoverStatus::from),
             last_error: self.plane.last_error.clone(),

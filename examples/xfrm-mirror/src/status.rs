@@ -68,6 +68,7 @@ pub(crate) struct MirrorStatus {
     pub(crate) other_keys: usize,
     pub(crate) unusable: u64,
     pub(crate) rekeys_asked: u64,
+    pub(crate) held_out: u64,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -138,6 +139,11 @@ impl core::fmt::Display for Status {
             f,
             "beyond the reservation: {} packets at most, beyond the budget {} times; {} packets exposed",
             m.overrun, m.beyond_budget, self.exposed_packets
+        )?;
+        writeln!(
+            f,
+            "{} rekeys requested; {} SAs refused their peer after a takeover",
+            m.rekeys_asked, m.held_out
         )?;
         if let Some(t) = &self.last_takeover {
             writeln!(

@@ -303,8 +303,8 @@ impl Counters {
     /// Ceilings of SAs that had no packets for so long are closed while a handover is prepared: at
     /// least as long as an outside data path moves unobserved.
     fn prepared_quiet(&self) -> Duration {
-        let quiet = PREPARED_QUIET.max(2 * self.config.observe_interval);
-        quiet.min(self.config.quiet)
+        let unobserved = 2 * self.config.observe_interval;
+        PREPARED_QUIET.min(self.config.quiet).max(unobserved)
     }
 
     /// After this each open ceiling was looked at twice.
@@ -358,7 +358,8 @@ impl Counters {
             ceiling: CeilingConfig {
                 max: config.replay_interval_inbound,
                 flush_interval: unseen + unnoticed,
-                idle: config.quiet,
+                // What is told about seldom is not quiet in between.
+                idle: config.quiet.max(config.observe_interval * 2),
                 ..CeilingConfig::default()
             },
             latency,

@@ -6,5 +6,6 @@
 #[allow(dead_code, reason = "what these tests need of it")]
 mod harness;
 mod model;
+mod rekey;
 mod takeover;
 mod world;

@@ -25,6 +25,8 @@ struct State {
     /// Commands are not carried out.
     broken: bool,
     soft_expired: Vec<SaId>,
+    /// How often one SA was read.
+    read: usize,
     unix_s: u64,
 }
 
@@ -59,6 +61,7 @@ impl Model {
             record,
             replay,
             usage,
+            refused: 0,
         });
     }
 
@@ -99,6 +102,7 @@ impl Model {
         let state = &mut *self.0.lock();
         let entry = state.sas.get_mut(&id).expect("an inbound SA");
         if number == 0 || entry.sa.replay.is_seen(number) {
+            entry.sa.refused += 1;
             return false;
         }
         entry.numbers.insert(number);
@@ -122,6 +126,10 @@ impl Model {
 
     pub(crate) fn soft_expired(&self) -> Vec<SaId> {
         self.0.lock().soft_expired.clone()
+    }
+
+    pub(crate) fn reads(&self) -> usize {
+        self.0.lock().read
     }
 
     /// Somebody sets an SA back, as a stale NEWAE does.
@@ -211,6 +219,7 @@ impl State {
                     record,
                     replay,
                     usage: *usage,
+                    refused: 0,
                 });
             }
             Command::SetCounters {
@@ -262,6 +271,7 @@ impl Kernel for Model {
     }
 
     fn sa(&mut self, id: &SaRef) -> Result<Option<KernelSa>, KernelError> {
+        self.0.lock().read += 1;
         Ok(self.held(id.id))
     }
 

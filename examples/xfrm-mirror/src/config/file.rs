@@ -104,6 +104,10 @@ pub(crate) struct Mirror {
     pub(crate) marks: Vec<Mark>,
     #[serde(default)]
     pub(crate) inbound_policy: Inbound,
+    #[serde(default = "rekey_held")]
+    pub(crate) rekey_held: bool,
+    #[serde(default = "max_rekeys_per_s")]
+    pub(crate) max_rekeys_per_s: u32,
     #[serde(default = "replay_interval_inbound")]
     pub(crate) replay_interval_inbound: u64,
     #[serde(default = "replay_interval_outbound")]
@@ -195,6 +199,15 @@ pub(crate) enum LogLevel {
     Info,
     Debug,
     Trace,
+}
+
+/// Without it, TCP may never come back under the strict policy.
+const fn rekey_held() -> bool {
+    true
+}
+
+const fn max_rekeys_per_s() -> u32 {
+    20
 }
 
 /// Cisco's default of `redundancy replay-interval inbound`.

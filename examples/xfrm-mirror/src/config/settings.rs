@@ -114,6 +114,8 @@ impl Settings {
             Inbound::Strict => InboundPolicy::Strict,
             Inbound::Resume => InboundPolicy::Resume,
         };
+        config.rekey_held = mirror.rekey_held;
+        config.max_rekeys_per_s = mirror.max_rekeys_per_s;
         config.budget = mirror.budget;
         config.event_interval = Duration::from_millis(mirror.event_interval_ms);
         config.apply_interval = Duration::from_millis(mirror.apply_interval_ms);
@@ -304,6 +306,7 @@ impl Checker<'_> {
             1000,
             1_000_000_000,
         )?;
+        within("max_rekeys_per_s", mirror.max_rekeys_per_s.into(), 1, 1000)?;
         within("budget", mirror.budget, 1000, MAX_BUDGET)?;
         within("flush_interval_ms", mirror.flush_interval_ms, 1, 10_000)?;
         within("event_interval_ms", mirror.event_interval_ms, 1, 10_000)?;

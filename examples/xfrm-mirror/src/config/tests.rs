@@ -89,6 +89,7 @@ fn a_good_file_says_what_would_be_done() {
     }
     let mirror = settings.mirror();
     assert_eq!(mirror.max_event_packets, 250);
+    assert!(mirror.rekey_held, "strict is the default, and TCP with it");
     assert_eq!(
         settings.sad().replay_interval_outbound,
         100_000,
@@ -200,6 +201,7 @@ fn wrong_values_are_refused_with_what_would_be_right() {
             "mirror.replay_interval_inbound is 0",
         ),
         ("event_interval_ms = 0", "mirror.event_interval_ms is 0"),
+        ("max_rekeys_per_s = 0", "mirror.max_rekeys_per_s is 0"),
     ] {
         let error = place.error("mode = \"counters\"", &mirror(line));
         assert!(error.contains(said), "{line}: {error}");

@@ -1,5 +1,6 @@
 //! Writes what was replicated into a kernel: on the standby now and then, and at a takeover.
 
+use core::time::Duration;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -7,10 +8,12 @@ use ha_core::time::Time;
 
 use super::kernel::{Command, Kernel, KernelError, KernelEvent, KernelSa, Refusal, SaRef, Usage};
 use super::policies::{PolicyKey, PolicyTable};
+use super::target::{active_target, standby_target};
 use super::{Clocks, MirrorConfig, MirrorError, MirrorStats, Mode, Parts, Takeover};
 use crate::id::SaId;
 use crate::linux::replay::ReplayState;
 use crate::record::{Direction, IpsecSa};
+use crate::replay::InboundPolicy;
 use crate::sad::Sad;
 
 /// Where counters come from.
@@ -32,13 +35,31 @@ pub(super) struct Applier {
     config: Arc<MirrorConfig>,
     due: Time,
     /// What the kernel has at least.
-    known: HashMap<SaRef, Known>,
+    known: HashMap<SaRef, Brought>,
     /// SAs that the kernel told about since.
     touched: HashSet<SaRef>,
     /// SAs that were installed, and that the kernel has yet to tell about.
     installed: HashSet<SaRef>,
     /// Nothing is known: everything is to be read.
     unknown: bool,
+}
+
+/// An inbound SA whose window a takeover put at its ceiling.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) record: Arc<IpsecSa>,
+    pub(super) top: u64,
+    /// Packets that it had refused by then.
+    pub(super) refused: u64,
+}
+
+/// What an SA was brought to, and when.
+#[derive(Clone, Copy, Debug)]
+struct Brought {
+    known: Known,
+    since: Time,
+    /// Packets that it had refused by then.
+    refused: u64,
 }
 
 /// What an SA was brought to.
@@ -74,8 +95,8 @@ impl Applier {
                 }
             }
             KernelEvent::Counters { sa, replay, .. } => {
-                let is_ours = |known: &Known| {
-                    (known.outbound, known.inbound) == (replay.outbound, replay.inbound)
+                let is_ours = |it: &Brought| {
+                    (it.known.outbound, it.known.inbound) == (replay.outbound, replay.inbound)
                 };
                 if !self.known.get(sa).is_some_and(is_ours) {
                     self.touched.insert(*sa);
@@ -111,7 +132,7 @@ impl Applier {
         if core::mem::take(&mut self.unknown) {
             // Nothing is known if this fails.
             self.unknown = true;
-            self.known.clear();
+            plan.before = core::mem::take(&mut self.known);
             plan.records.clear();
             sad.for_each_sa(|_, record| plan.records.push(Arc::clone(record)));
             let held = parts.kernel.sas()?;
@@ -135,7 +156,7 @@ impl Applier {
         }
         let (takeover, reached) = plan.carry_out(parts.kernel, parts.stats)?;
         for reached in reached {
-            self.known.insert(reached.sa, reached.known);
+            self.known.insert(reached.sa, reached.brought);
             if reached.installed {
                 self.installed.insert(reached.sa);
             }
@@ -153,7 +174,31 @@ impl Applier {
     fn is_to_do(&self, record: &IpsecSa, target: &Option<(ReplayState, Usage)>) -> bool {
         let sa = SaRef::of(record);
         let wanted = target.as_ref().map(|(replay, _)| Known::of(record, replay));
-        self.touched.contains(&sa) || wanted.is_none() || self.known.get(&sa) != wanted.as_ref()
+        let known = self.known.get(&sa).map(|it| it.known);
+        self.touched.contains(&sa) || wanted.is_none() || known != wanted
+    }
+
+    /// After a takeover: the SAs that may refuse their peer's next packets. The ceiling of one that
+    /// was quiet closed on its exact top, so only those count that were in use until just now.
+    pub(super) fn placed(&self, sad: &Sad, now: Time) -> Vec<Placed> {
+        if !self.config.rekey_held {
+            return Vec::new();
+        }
+        let recent = self.config.apply_interval * 2 + QUIET;
+        let busy = self
+            .known
+            .iter()
+            .filter(|(_, it)| it.known.inbound > 0 && now.since(it.since) <= recent);
+        busy.filter_map(|(sa, it)| {
+            let record = sad.record(&sa.id)?;
+            let is_strict = record.policy == InboundPolicy::Strict;
+            (is_strict && record.instance == it.known.instance).then_some(Placed {
+                record,
+                top: it.known.inbound,
+                refused: it.refused,
+            })
+        })
+        .collect()
     }
 
     /// In full mode, removes SAs and policies of a former life.
@@ -189,16 +234,16 @@ impl Known {
 /// What the kernel was brought to.
 struct Reached {
     sa: SaRef,
-    known: Known,
+    brought: Brought,
     installed: bool,
 }
 
 /// What is to be written.
 struct Plan<'a> {
     /// What SAs were brought to before.
-    before: HashMap<SaRef, Known>,
+    before: HashMap<SaRef, Brought>,
     /// What each SA will have reached, by the command that does it; none if it has already.
-    reached: Vec<(SaRef, Known, Option<usize>)>,
+    reached: Vec<(SaRef, Brought, Option<usize>)>,
     full: bool,
     budget: u64,
     source: Source,
@@ -292,11 +337,11 @@ impl<'a> Plan<'a> {
             held_inbound = held.replay.inbound,
             "counters"
         );
-        let known = Known::of(record, &target);
+        let brought = self.brought(sa, Known::of(record, &target), held.refused);
         // A window that stands where this put it has accepted nothing since, and follows what was
         // replicated last: also down, when the active unit closed its ceiling on the exact top.
         let is_ours = self.before.get(&sa).is_some_and(|before| {
-            before.instance == record.instance && before.inbound == held.replay.inbound
+            before.known.instance == record.instance && before.known.inbound == held.replay.inbound
         });
         let replay = if is_ours {
             ReplayState {
@@ -309,10 +354,10 @@ impl<'a> Plan<'a> {
         };
         if held.replay.outbound >= replay.outbound && held.replay.is_window_of(&replay) {
             self.ahead += u64::from(held.replay != target);
-            self.reached.push((sa, known, None));
+            self.reached.push((sa, brought, None));
             return;
         }
-        self.reached.push((sa, known, Some(self.commands.len())));
+        self.reached.push((sa, brought, Some(self.commands.len())));
         self.takeover.written += 1;
         self.commands.push(Command::SetCounters {
             sa,
@@ -332,14 +377,24 @@ impl<'a> Plan<'a> {
             return;
         };
         self.takeover.installed += 1;
-        let known = Known::of(record, &replay);
-        self.reached
-            .push((SaRef::of(record), known, Some(self.commands.len())));
+        let sa = SaRef::of(record);
+        let brought = self.brought(sa, Known::of(record, &replay), 0);
+        self.reached.push((sa, brought, Some(self.commands.len())));
         self.commands.push(Command::Install {
             record: Box::new(IpsecSa::clone(record)),
             replay,
             usage,
         });
+    }
+
+    /// An SA that is read anew is where it was since it was brought there.
+    fn brought(&self, sa: SaRef, known: Known, refused: u64) -> Brought {
+        let before = self.before.get(&sa).filter(|it| it.known == known);
+        Brought {
+            known,
+            since: before.map_or(self.clocks.now, |it| it.since),
+            refused,
+        }
     }
 
     /// Where an SA may go on, on this unit.
@@ -402,10 +457,10 @@ impl<'a> Plan<'a> {
         let reached = self
             .reached
             .into_iter()
-            .filter_map(|(sa, known, command)| match command {
+            .filter_map(|(sa, brought, command)| match command {
                 None => Some(Reached {
                     sa,
-                    known,
+                    brought,
                     installed: false,
                 }),
                 Some(place) => {
@@ -414,93 +469,13 @@ impl<'a> Plan<'a> {
                     let done = matches!(answers.get(place), Some(Ok(())));
                     done.then_some(Reached {
                         sa,
-                        known,
+                        brought,
                         installed: installs,
                     })
                 }
             });
         Ok((self.takeover, reached.collect()))
     }
-}
-
-/// From what the active unit sent last: its reservation and J, or all up to its ceiling.
-fn standby_target(sad: &Sad, record: &IpsecSa) -> Option<(ReplayState, u64, u64)> {
-    let counters = sad.counters(&record.id)?;
-    let bytes = counters.kib() * 1024;
-    Some(match record.direction {
-        Direction::Outbound => {
-            let last = counters.resume_after(record.esn, record.budget)?;
-            (outbound(last), bytes, last)
-        }
-        Direction::Inbound => {
-            let image = counters.image()?;
-            (inbound(image, record), bytes, image.top())
-        }
-    })
-}
-
-/// From this unit's own counters. Those that nothing has used since the takeover are what arrived, and
-/// stay so: an object is not made of each.
-fn active_target(sad: &Sad, record: &IpsecSa) -> Option<(ReplayState, u64, u64)> {
-    if sad.is_dormant(record) {
-        standby_target(sad, record)
-    } else {
-        live_target(sad, record)
-    }
-}
-
-fn live_target(sad: &Sad, record: &IpsecSa) -> Option<(ReplayState, u64, u64)> {
-    let sad = sad.pin();
-    match record.direction {
-        Direction::Outbound => {
-            let sa = sad.outbound(&record.id).ok()?;
-            let last = sa.resume_after();
-            Some((outbound(last), sa.bytes(), last))
-        }
-        Direction::Inbound => {
-            let sa = sad.inbound(&record.id).ok()?;
-            let image = sa.window_image();
-            Some((inbound(&image, record), sa.bytes(), sa.top()))
-        }
-    }
-}
-
-fn outbound(last: u64) -> ReplayState {
-    ReplayState {
-        outbound: last,
-        ..ReplayState::default()
-    }
-}
-
-/// All up to the top counts as received, but for what the image lists as not.
-fn inbound(image: &crate::replay::WindowImage, record: &IpsecSa) -> ReplayState {
-    let (top, window) = (image.top(), record.window.packets());
-    let mut state = ReplayState {
-        inbound: top,
-        // Without a window, all that lies below is seen.
-        ..ReplayState::default()
-    };
-    if image.unseen().next().is_some() {
-        state.window = window;
-        let mut seen = vec![u64::MAX; window.div_ceil(64) as usize];
-        for number in image.unseen().flatten() {
-            let back = top.saturating_sub(number);
-            if let Some(word) = seen.get_mut((back / 64) as usize) {
-                *word &= !(1 << (back % 64));
-            }
-        }
-        state.seen = seen;
-    }
-    state
-}
-
-/// Where a takeover puts an SA that nothing used since.
-pub(super) fn standby_position(sad: &Sad, record: &IpsecSa) -> Option<u64> {
-    let (replay, ..) = standby_target(sad, record)?;
-    Some(match record.direction {
-        Direction::Outbound => replay.outbound,
-        Direction::Inbound => replay.inbound,
-    })
 }
 
 /// The command that sets an SA of the active unit's kernel forward, if it is behind: it was made
@@ -547,6 +522,8 @@ pub(super) fn count_refused(answers: &[Result<(), Refusal>]) -> usize {
     answers.iter().filter(refused).count()
 }
 
+/// Longer than an SA has to be without packets until its ceiling closes, and that is replicated.
+const QUIET: Duration = Duration::from_secs(5);
 /// So many SAs are read one by one, whatever their share.
 const ONE_BY_ONE: usize = 64;
 

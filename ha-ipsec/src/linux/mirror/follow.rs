@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use ha_core::time::Time;
 
-use super::apply::{advanced, count_refused, is_same, standby_position};
+use super::apply::{Placed, advanced, count_refused, is_same};
 use super::kernel::{Command, KernelEvent, KernelSa, Refusal, SaRef, Usage};
 use super::pace::{Pace, PaceConfig, SaPace};
+use super::rekey::Rekeys;
+use super::target::standby_position;
 use super::{Clocks, MirrorConfig, MirrorError, Parts, policies};
 use crate::id::SaId;
 use crate::linux::replay::ReplayState;
 use crate::record::{Direction, IpsecSa};
+use crate::replay::InboundPolicy;
 use crate::sad::{Begin, Change, Observed, Sad, SadEvent};
 
 /// What is known of the kernel's SAs on the active unit.
@@ -27,6 +30,7 @@ pub(super) struct Follower {
     /// All policies are to be read.
     policies: bool,
     commands: Vec<Command>,
+    rekeys: Rekeys,
     /// Replicated SAs that are not in the kernel are given up then: an IKE daemon may need a while
     /// to install them.
     awaited_until: Time,
@@ -47,13 +51,15 @@ struct Entering {
 }
 
 impl Follower {
-    pub(super) fn new(config: Arc<MirrorConfig>, now: Time) -> Self {
+    /// After a takeover that put SAs at their ceilings.
+    pub(super) fn new(config: Arc<MirrorConfig>, placed: &[Placed], now: Time) -> Self {
         let pace = PaceConfig {
             interval: config.event_interval,
             max_packets: config.max_event_packets,
             max_events_per_s: config.max_events_per_s,
         };
         Self {
+            rekeys: Rekeys::new(placed, config.max_rekeys_per_s, now),
             config,
             sas: HashMap::new(),
             pace: Pace::new(pace, now),
@@ -77,7 +83,7 @@ impl Follower {
     ) -> Result<bool, MirrorError> {
         let more = self.read_events(&mut parts, clocks)?;
         self.catch_up(&mut parts, clocks)?;
-        self.ask_for_rekeys(&mut parts);
+        self.ask_for_rekeys(&mut parts, clocks.now)?;
         self.flush(&mut parts)?;
         Ok(more)
     }
@@ -251,6 +257,7 @@ impl Follower {
                 // An SA that was taken over and comes late begins at 0: it must not stay there.
                 let unseen = self.config.max_event_packets;
                 if let Some(command) = advanced(parts.sad, &old, &held, unseen) {
+                    self.watch(&command, &old, held.refused, clocks.now);
                     self.commands.push(command);
                 }
                 // One that nothing has used since the takeover is where it was put.
@@ -264,6 +271,7 @@ impl Follower {
                 if old.is_some() {
                     entering.change.remove(sa.id);
                 }
+                self.rekeys.replaced_by(&record);
                 let begin = Begin {
                     highest: position,
                     window: held.replay.window,
@@ -274,6 +282,21 @@ impl Follower {
                 self.sas.remove(&sa);
                 entering.followed.push((sa, followed));
             }
+        }
+    }
+
+    /// An SA that is set forward may refuse its peer's next packets.
+    fn watch(&mut self, command: &Command, record: &Arc<IpsecSa>, refused: u64, now: Time) {
+        let Command::SetCounters { replay, .. } = command else {
+            return;
+        };
+        if self.config.rekey_held && replay.inbound > 0 && record.policy == InboundPolicy::Strict {
+            let placed = Placed {
+                record: Arc::clone(record),
+                top: replay.inbound,
+                refused,
+            };
+            self.rekeys.watch(&placed, now);
         }
     }
 
@@ -301,10 +324,9 @@ impl Follower {
             return;
         };
         let direction = followed.direction;
-        if let Some(packets) = followed
-            .pace
-            .moved(position(direction, replay), &self.pace, now)
-        {
+        let position = position(direction, replay);
+        self.rekeys.moved(&sa, position);
+        if let Some(packets) = followed.pace.moved(position, &self.pace, now) {
             self.commands.push(Command::SetThreshold { sa, packets });
         }
         let Some(observed) = observe(parts.sad, &sa.id, direction, replay, usage) else {
@@ -320,19 +342,23 @@ impl Follower {
         }
     }
 
-    fn ask_for_rekeys(&mut self, parts: &mut Parts<'_>) {
+    fn ask_for_rekeys(&mut self, parts: &mut Parts<'_>, now: Time) -> Result<(), MirrorError> {
         while let Some(event) = parts.sad.poll_event() {
             let (SadEvent::Rekey { id, .. } | SadEvent::SoftLifetime { id, .. }) = event else {
                 // Hard lifetimes and idle SAs are the kernel's and the IKE daemon's matter.
                 continue;
             };
-            if let Some(record) = parts.sad.record(&id) {
-                parts.stats.rekeys_asked += 1;
-                tracing::info!(sa = %id, ?event, "the IKE daemon is asked to rekey");
-                let record = Box::new(IpsecSa::clone(&record));
-                self.commands.push(Command::SoftExpire(record));
+            let Some(record) = parts.sad.record(&id) else {
+                continue;
+            };
+            match event {
+                SadEvent::Rekey { .. } => self.rekeys.numbers_low(&record, now),
+                _ => self.rekeys.lifetime_over(&record, now),
             }
         }
+        let asking = self.rekeys.round(parts.kernel, parts.stats, now)?;
+        self.commands.extend(asking);
+        Ok(())
     }
 
     fn flush(&mut self, parts: &mut Parts<'_>) -> Result<(), MirrorError> {

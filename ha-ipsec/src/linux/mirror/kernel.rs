@@ -70,6 +70,9 @@ pub struct KernelSa {
     pub replay: ReplayState,
     /// What was used of its lifetime.
     pub usage: Usage,
+    /// Packets that its window refused since it was made: below it, or seen before. Nobody has
+    /// authenticated them.
+    pub refused: u64,
 }
 
 /// What was used of an SA's lifetime.

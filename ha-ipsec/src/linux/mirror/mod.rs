@@ -31,6 +31,8 @@
 //! - **P2.** Under the strict policy all up to the received ceiling counts as seen. What the kernel
 //!   accepted above the acknowledged ceiling, between two events or while no standby was there, is
 //!   counted ([`SadStats::exposed`](crate::sad::SadStats::exposed)): those packets can be replayed.
+//!   What the peer sends below the ceiling afterwards is refused, until it has sent as much or the IKE
+//!   daemon has rekeyed, which it is asked for ([`MirrorConfig::rekey_held`]).
 //! - Counters of a kernel never go back through the mirror: each write is compared with what the
 //!   kernel has at that moment.
 
@@ -41,6 +43,8 @@ mod kernel;
 mod netlink;
 mod pace;
 mod policies;
+mod rekey;
+mod target;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -99,6 +103,12 @@ pub struct MirrorConfig {
     /// How often the standby writes what it got into its kernel; 1 s by default. A takeover writes
     /// what moved since.
     pub apply_interval: Duration,
+    /// Under the strict policy: asks the IKE daemon to rekey an SA that refuses the peer's packets for
+    /// more than a second after a takeover, since they lie below the ceiling; on by default. A peer
+    /// that backs off, such as TCP, may otherwise never pass it.
+    pub rekey_held: bool,
+    /// At most so many rekeys are asked for in a second, whatever they are for; 20 by default.
+    pub max_rekeys_per_s: u32,
     /// The checkpoint client of policies; its id follows those of the [`Sad`].
     pub policies_client: ClientId,
     /// Most policies; alike on both units.
@@ -118,6 +128,8 @@ impl MirrorConfig {
             max_events_per_s: 5000,
             max_event_packets: 250,
             apply_interval: Duration::from_secs(1),
+            rekey_held: true,
+            max_rekeys_per_s: 20,
             policies_client: ClientId::new(110),
             max_policies: 200_000,
         }
@@ -182,8 +194,10 @@ pub struct MirrorStats {
     pub other_keys: usize,
     /// SAs that cannot be mirrored: contradictory, or a second one of a name.
     pub unusable: u64,
-    /// Rekeys that the IKE daemon was asked for.
+    /// How often the IKE daemon was asked for a rekey; of one SA several times if it does not answer.
     pub rekeys_asked: u64,
+    /// SAs among them that refused the peer's packets after a takeover.
+    pub held_out: u64,
 }
 
 /// What a takeover wrote into the kernel.
@@ -285,7 +299,8 @@ impl<K: Kernel> Mirror<K> {
         };
         self.tell(&mut applier)?;
         let takeover = applier.apply(Source::Active, self.parts(), clocks)?;
-        let follower = Follower::new(Arc::clone(&self.config), clocks.now);
+        let placed = applier.placed(&self.sad, clocks.now);
+        let follower = Follower::new(Arc::clone(&self.config), &placed, clocks.now);
         self.role = Role::Active(Box::new(follower));
         Ok(takeover)
     }

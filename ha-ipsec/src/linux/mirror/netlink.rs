@@ -13,7 +13,7 @@ use crate::linux::replay::ReplayState;
 use crate::linux::socket::{self, Event, Group, SocketError, XfrmEvents, XfrmSocket};
 use crate::linux::xfrm::{
     self, AsyncEvent, AsyncEventId, Attribute, Attributes, ExpiredSa, LifetimeCurrent, Message,
-    Policy, PolicyId, PolicyRef, Sa, SaExpire, dir,
+    Policy, PolicyId, PolicyRef, Sa, SaExpire, SaStats, dir,
 };
 use crate::record::{Direction, IpsecSa, Mark};
 
@@ -85,6 +85,7 @@ impl Netlink {
             record: imported.sa,
             replay: imported.replay,
             usage: usage(&imported.usage),
+            refused: refused(&sa.info.stats),
         })
     }
 
@@ -105,11 +106,7 @@ impl Netlink {
                 self.take(&sa)
                     .map(|sa| KernelEvent::Sa(SaRef::of(&sa.record)))
             }
-            Message::DeleteSa(gone) => self.known(sa_ref(&gone.id, &gone.attributes)?),
-            Message::Expire(SaExpire {
-                expire: ExpiredSa { state, hard: 1 },
-                attributes,
-            }) => self.known(sa_ref(&state.sa_id(), &attributes)?),
+            Message::DeleteSa(_) | Message::Expire(_) => self.known(ended(&message)?),
             Message::FlushSa(_) => Some(KernelEvent::SasFlushed),
             Message::NewPolicy(_)
             | Message::UpdatePolicy(_)
@@ -274,6 +271,18 @@ impl Machine for Filter {
     }
 }
 
+/// The SA whose end a message tells. A soft expiration is none: this unit asks for rekeys with it, and
+/// hears itself.
+fn ended(message: &Message) -> Option<SaRef> {
+    match message {
+        Message::DeleteSa(gone) => sa_ref(&gone.id, &gone.attributes),
+        Message::Expire(gone) if gone.expire.hard != 0 => {
+            sa_ref(&gone.expire.state.sa_id(), &gone.attributes)
+        }
+        _ => None,
+    }
+}
+
 fn sa_ref(id: &xfrm::SaId, attributes: &Attributes) -> Option<SaRef> {
     let id = SaId {
         spi: id.spi,
@@ -357,6 +366,10 @@ const fn usage(current: &LifetimeCurrent) -> Usage {
     }
 }
 
+fn refused(stats: &SaStats) -> u64 {
+    u64::from(stats.replay_window) + u64::from(stats.replay)
+}
+
 const fn lifetime(usage: &Usage) -> LifetimeCurrent {
     LifetimeCurrent {
         bytes: usage.bytes,
@@ -383,3 +396,24 @@ const ANY_PROTOCOL: u8 = 255;
 const ENOENT: i32 = 2;
 const ESRCH: i32 = 3;
 const EEXIST: i32 = 17;
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::linux::xfrm::Packets;
+
+    fn captured(bytes: &[u8]) -> Option<SaRef> {
+        let packet = Packets::new(bytes).next().expect("a message");
+        ended(&packet.unwrap().message)
+    }
+
+    #[test]
+    fn a_soft_expiration_is_not_the_end_of_an_sa() {
+        let soft = include_bytes!("../../../tests/captured/event_expire_soft");
+        assert_eq!(captured(soft), None);
+        let hard = include_bytes!("../../../tests/captured/event_expire_hard");
+        assert!(captured(hard).is_some());
+        let deleted = include_bytes!("../../../tests/captured/event_deleted_sa");
+        assert!(captured(deleted).is_some());
+    }
+}

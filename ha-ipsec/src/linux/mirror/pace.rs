@@ -115,11 +115,39 @@ impl SaPace {
     }
 }
 
+/// At most so many of something in a second, evenly.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    apart: Duration,
+    free: Time,
+}
+
+impl Limit {
+    pub(super) fn new(per_s: u32) -> Self {
+        Self {
+            apart: SECOND / per_s.max(1),
+            free: Time::ZERO,
+        }
+    }
+
+    /// Whether one more may be now.
+    pub(super) fn has_room(&self, now: Time) -> bool {
+        self.free <= now
+    }
+
+    /// There is one more. Who comes late makes up for it a little: polls are some milliseconds apart.
+    pub(super) fn take(&mut self, now: Time) {
+        let earliest = Time::ZERO + now.since(Time::ZERO + MADE_UP);
+        self.free = self.free.max(earliest) + self.apart;
+    }
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 /// Shorter ones say more about scheduling than about the rate.
 const SHORTEST_SAMPLE: Duration = Duration::from_millis(1);
 const MAX_STRETCH: u32 = 64;
 const PAUSE_INTERVALS: u32 = 10;
+const MADE_UP: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {
@@ -164,6 +192,21 @@ mod tests {
         let pace = Pace::new(CONFIG, Time::ZERO);
         let mut sa = SaPace::new(1000, Time::ZERO);
         assert_eq!(sa.moved(10, &pace, Time::from_millis(100)), Some(1));
+    }
+
+    #[test]
+    fn a_limit_holds_on_average_and_makes_up_for_little() {
+        let mut limit = Limit::new(100);
+        let mut done = 0;
+        for now in (5000..6000).step_by(5).map(Time::from_millis) {
+            while limit.has_room(now) {
+                limit.take(now);
+                done += 1;
+            }
+        }
+        assert!((100..=103).contains(&done), "{done}");
+        assert!(!limit.has_room(Time::from_millis(5995)));
+        assert!(limit.has_room(Time::from_millis(6010)));
     }
 
     #[test]
