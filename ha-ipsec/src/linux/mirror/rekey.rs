@@ -1,5 +1,5 @@
-//! Asks the IKE daemon for rekeys, with what each of them on Linux understands: a soft expiration
-//! (`XFRM_MSG_EXPIRE`), which every listener hears.
+//! Asks the IKE daemon for rekeys with what the kernel itself says of a soft lifetime that ended, an
+//! `XFRM_MSG_EXPIRE` that every listener hears.
 //!
 //! Under the strict policy a takeover puts a window at the ceiling, and the peer's packets below it are
 //! refused until it has sent as many. A sender at a rate has done so soon. TCP backs off instead, and may
@@ -28,7 +28,7 @@ use crate::record::{Direction, IpsecSa};
 /// ```
 ///
 /// What counts refused packets is read before anything is authenticated, so an attacker can have an SA
-/// rekeyed that was busy when its unit died: once, and at the rate of all.
+/// rekeyed that was busy when its unit died: asked for a few times, and at the rate of all.
 #[derive(Debug)]
 pub(super) struct Rekeys {
     sas: HashMap<SaRef, Wanted>,
