@@ -194,7 +194,7 @@ impl Sa {
             !matches!(spent, Accept::Deliver { .. }),
             "a token is used up"
         );
-        if unit.gate.is_open() && !unit.model.closed {
+        if !unit.model.closed {
             self.judged(at, pending.number(), accept);
         } else {
             assert!(matches!(accept, Accept::Replay(Replay::Closed)));
@@ -205,7 +205,8 @@ impl Sa {
     fn judged(&mut self, at: usize, number: u64, accept: Accept) {
         let unit = &mut self.units[at];
         let within = unit.model.allowed.is_none_or(|allowed| number <= allowed);
-        let alone = unit.gate.is_isolated() && self.isolated == Isolated::Continue;
+        let alone =
+            unit.gate.is_isolated() && unit.gate.is_open() && self.isolated == Isolated::Continue;
         match accept {
             Accept::Deliver { exposed, .. } => {
                 assert!(within || alone, "{number} is above the ceiling");

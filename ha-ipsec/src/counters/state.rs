@@ -79,6 +79,9 @@ pub(crate) struct Latency {
 /// would have more of them wait; a longer one delays the handover.
 const PREPARED_QUIET: Duration = Duration::from_millis(20);
 
+/// So many ceilings are closed in a millisecond or two: nothing is won by preparing that.
+const FEW_OPEN: usize = 2000;
+
 /// An acknowledgement that takes longer is not measured.
 const SAMPLE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -309,7 +312,7 @@ impl Counters {
 
     /// After this each open ceiling was looked at twice.
     pub(super) fn time_to_prepare(&self) -> Duration {
-        if self.rows.lock().open_slots().is_empty() {
+        if self.rows.lock().open_slots().len() < FEW_OPEN {
             Duration::ZERO
         } else {
             2 * self.prepared_quiet()

@@ -41,6 +41,9 @@
 //! ```text
 //!   delivered  <=  acknowledged  <=  received = floor  <  what the new active accepts
 //! ```
+//! So what waits for a ceiling may be delivered once that is acknowledged, even after the data path
+//! stopped for a handover.
+//!
 //! Raising it is simple. A fresh SA, though, has no ceiling while no other unit holds it, and for a quiet
 //! one the ceiling comes down to the exact top, so that a takeover costs it nothing. Then a thread may
 //! still judge by the higher ceiling. Each side writes one place and reads the other's:

@@ -181,9 +181,29 @@ mod ceilings {
         let answer = later.retry(&parked, &gate);
         assert!(matches!(answer, Accept::Replay(Replay::Closed)));
         let other = pending(&window, 6);
-        gate.set_open(false);
+        window.close();
         let answer = window.retry(&other, &gate);
         assert!(matches!(answer, Accept::Replay(Replay::Closed)));
+    }
+
+    /// The data path of a unit that hands over has stopped: nothing more comes in, and who takes over
+    /// refuses what the last image covers.
+    #[test]
+    fn what_waits_at_a_handover_is_delivered_once_the_last_image_is_there() {
+        for isolated in [false, true] {
+            let (window, gate) = (fresh(InboundPolicy::Strict), gate());
+            window.close_on_top();
+            let waiting = pending(&window, 5);
+            gate.set_open(false);
+            gate.set_isolated(isolated);
+            assert!(!is_delivered(&window.accept(6, &gate)));
+            let Accept::Pending(waiting) = window.retry(&waiting, &gate) else {
+                panic!("the image is not there yet");
+            };
+            assert_eq!(window.close_on_top().ceiling(), Some(5));
+            window.acknowledge(window.receipt());
+            assert!(is_delivered(&window.retry(&waiting, &gate)));
+        }
     }
 
     #[test]

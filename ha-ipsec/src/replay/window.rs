@@ -144,11 +144,15 @@ impl InboundWindow {
 
     /// Asks again for a packet that was [`Pending`], when something was acknowledged. This uses the
     /// token up: if the packet has to wait longer, go on with the one in the answer.
+    ///
+    /// A packet below an acknowledged ceiling is delivered even if the gate is closed by now: in a
+    /// handover, what came before the data path stopped waits for the last image, and whoever takes
+    /// over refuses it.
     pub fn retry(&self, pending: &Pending, gate: &Gate) -> Accept {
         if pending.spent.replace(true) {
             return Accept::Replay(Replay::Duplicate);
         }
-        if pending.window != self.id || !gate.is_open() {
+        if pending.window != self.id {
             return Accept::Replay(Replay::Closed);
         }
         self.judge(pending.number, gate)
@@ -273,7 +277,7 @@ impl InboundWindow {
         if self.planted.ceiling_ignored {
             return self.deliver(number, false);
         }
-        if self.isolated == Isolated::Continue && gate.is_isolated() {
+        if self.isolated == Isolated::Continue && gate.is_isolated() && gate.is_open() {
             return self.deliver(number, true);
         }
         Accept::Pending(Pending {

@@ -9,7 +9,8 @@ use ha_ipsec::sad::InboundSa;
 
 use super::harness::{GROUP, Pair, inbound, inbound_id};
 
-const SAS: u32 = 40;
+/// More than would be closed without preparation.
+const SAS: u32 = 2500;
 
 /// A pair whose inbound SAs have all just received a packet.
 fn busy() -> (Pair, Vec<Arc<InboundSa>>) {
