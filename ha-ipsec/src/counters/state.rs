@@ -79,8 +79,8 @@ pub(crate) struct Latency {
 /// would have more of them wait; a longer one delays the handover.
 const PREPARED_QUIET: Duration = Duration::from_millis(20);
 
-/// So many ceilings are closed in a millisecond or two: nothing is won by preparing that.
-const FEW_OPEN: usize = 2000;
+/// Fewer ceilings than this are closed in less than a millisecond: nothing is won by preparing that.
+const FEW_OPEN: usize = 200;
 
 /// An acknowledgement that takes longer is not measured.
 const SAMPLE_LIMIT: Duration = Duration::from_secs(1);

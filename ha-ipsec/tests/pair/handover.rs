@@ -10,7 +10,7 @@ use ha_ipsec::sad::InboundSa;
 use super::harness::{GROUP, Pair, inbound, inbound_id};
 
 /// More than would be closed without preparation.
-const SAS: u32 = 2500;
+const SAS: u32 = 300;
 
 /// A pair whose inbound SAs have all just received a packet.
 fn busy() -> (Pair, Vec<Arc<InboundSa>>) {
