@@ -127,13 +127,16 @@ class StrongswanHa(Gateways):
 
     def wait_copies(self, unit, sas=2, timeout=20):
         """On a busy machine the plugin asks for all SAs before its connection is loaded, ignores the
-        answer ("HA is missing nodes peer configuration") and never asks again: strongSwan is started
-        anew then."""
-        for _ in range(3):
+        answer ("HA is missing nodes peer configuration") and never asks again: the other unit is told
+        to send all again then, as an operator would; every other time strongSwan is started anew."""
+        for attempt in range(8):
             try:
-                return super().wait_copies(unit, sas, 8)
+                return super().wait_copies(unit, sas, 5)
             except LabError:
-                self.lab.note(f"strongSwan of unit {unit} missed its resync and is started anew")
+                self.lab.note(f"strongSwan of unit {unit} missed its resync ({attempt + 1})")
+            if attempt % 2 == 0:
+                strongswan.ask_for_resync()
+            else:
                 self.charons[unit].kill()
                 self.start_charon(unit)
         return super().wait_copies(unit, sas, timeout)

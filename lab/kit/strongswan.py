@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 from .shell import stop, wait_for
 
@@ -99,13 +100,30 @@ def ha_settings(local, remote):
     ha {{
       local = {local}
       remote = {remote}
-      fifo_interface = no
+      fifo_interface = yes
       segment_count = 1
       heartbeat_delay = 1000
       heartbeat_timeout = 2100
       monitor = yes
       resync = yes
     }}"""
+
+
+def ask_for_resync():
+    """Has a unit of the `ha` plugin send all SAs of segment 1 again. Both units read the one pipe that the
+    plugin knows, and take turns: the one without SAs does nothing."""
+    try:
+        pipe = os.open("/run/charon.ha", os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return
+    try:
+        for _ in range(4):
+            os.write(pipe, b"*1")
+            time.sleep(0.3)
+    except OSError:
+        pass
+    finally:
+        os.close(pipe)
 
 
 def connection(local, remote, local_ts, remote_ts, mine, theirs, esp="aes128gcm16-noesn",
