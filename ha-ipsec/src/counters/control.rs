@@ -66,27 +66,10 @@ impl Control {
     }
 
     /// For a new SA.
-    pub(super) fn fresh(
-        shape: &Shape,
-        slot: Slot,
-        core: &Arc<Core>,
-        (contests, now): (u32, Time),
-    ) -> Self {
-        let (charged, core) = (Charged::from_kib(0), Arc::clone(core));
+    pub(super) fn fresh(shape: &Shape, origin: &Origin<'_>) -> Self {
         match *shape {
             Shape::Outbound { space, budget } => {
-                let counter = core.outbound(OutboundCounter::fresh(space, budget.into()));
-                Self::outbound(
-                    OutboundLive {
-                        counter,
-                        charged,
-                        slot,
-                        user: OnceLock::new(),
-                        core,
-                    },
-                    contests,
-                    now,
-                )
+                origin.outbound(OutboundCounter::fresh(space, budget.into()), 0)
             }
             Shape::Inbound {
                 space,
@@ -94,19 +77,8 @@ impl Control {
                 policy,
                 isolated,
             } => {
-                let window = InboundWindow::fresh(space, size, policy).with_isolated(isolated);
-                let window = core.inbound(window);
-                Self::inbound(
-                    InboundLive {
-                        window,
-                        charged,
-                        slot,
-                        user: OnceLock::new(),
-                        core,
-                    },
-                    contests,
-                    now,
-                )
+                let window = InboundWindow::fresh(space, size, policy);
+                origin.inbound(window.with_isolated(isolated), 0)
             }
         }
     }
@@ -116,11 +88,9 @@ impl Control {
         shape: &Shape,
         value: Value,
         still: Option<&Still>,
-        slot: Slot,
-        core: &Arc<Core>,
-        (contests, now): (u32, Time),
+        origin: &Origin<'_>,
     ) -> Self {
-        let (charged, core) = (Charged::from_kib(value.kib()), Arc::clone(core));
+        let kib = value.kib();
         match (*shape, value) {
             (Shape::Outbound { space, budget }, Value::Outbound { reserved, used, .. }) => {
                 let counter = match still {
@@ -131,18 +101,7 @@ impl Control {
                         OutboundCounter::rested(space, budget.into(), next, told)
                     }
                 };
-                let counter = core.outbound(counter);
-                Self::outbound(
-                    OutboundLive {
-                        counter,
-                        charged,
-                        slot,
-                        user: OnceLock::new(),
-                        core,
-                    },
-                    contests,
-                    now,
-                )
+                origin.outbound(counter, kib)
             }
             (
                 Shape::Inbound {
@@ -159,36 +118,49 @@ impl Control {
                         InboundWindow::rested(space, size, policy, image, generation)
                     }
                 };
-                let window = core.inbound(window.with_isolated(isolated));
-                Self::inbound(
-                    InboundLive {
-                        window,
-                        charged,
-                        slot,
-                        user: OnceLock::new(),
-                        core,
-                    },
-                    contests,
-                    now,
-                )
+                origin.inbound(window.with_isolated(isolated), kib)
             }
             // The value was decoded for this shape.
             (shape, _) => {
-                let control = Self::fresh(&shape, slot, &core, (contests, now));
+                let control = Self::fresh(&shape, origin);
                 control.live.close();
                 control
             }
         }
     }
+}
 
-    fn outbound(live: OutboundLive, contests: u32, now: Time) -> Self {
-        let sizer = Sizer::Outbound(LeadSizer::new(now));
-        Self::new(Live::Outbound(Arc::new(live)), sizer, contests)
+/// Where and when an object is made of a counter.
+pub(super) struct Origin<'a> {
+    pub(super) slot: Slot,
+    pub(super) core: &'a Arc<Core>,
+    pub(super) contests: u32,
+    pub(super) now: Time,
+}
+
+impl Origin<'_> {
+    fn outbound(&self, counter: OutboundCounter, kib: u64) -> Control {
+        let live = OutboundLive {
+            counter: self.core.outbound(counter),
+            charged: Charged::from_kib(kib),
+            slot: self.slot,
+            user: OnceLock::new(),
+            core: Arc::clone(self.core),
+        };
+        let sizer = Sizer::Outbound(LeadSizer::new(self.now));
+        Control::new(Live::Outbound(Arc::new(live)), sizer, self.contests)
     }
 
-    fn inbound(live: InboundLive, contests: u32, now: Time) -> Self {
-        let sizer = Sizer::Inbound(CeilingSizer::new(live.window.top(), now));
-        Self::new(Live::Inbound(Arc::new(live)), sizer, contests)
+    fn inbound(&self, window: InboundWindow, kib: u64) -> Control {
+        let live = InboundLive {
+            window: self.core.inbound(window),
+            charged: Charged::from_kib(kib),
+            slot: self.slot,
+            user: OnceLock::new(),
+            core: Arc::clone(self.core),
+        };
+        let sizer = Sizer::Inbound(CeilingSizer::new(live.window.top(), self.now));
+        Control::new(Live::Inbound(Arc::new(live)), sizer, self.contests)
     }
 }
 

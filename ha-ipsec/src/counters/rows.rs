@@ -12,7 +12,7 @@ use parking_lot::MutexGuard;
 
 use super::bits::Bits;
 use super::client::Value;
-use super::control::Control;
+use super::control::{Control, Origin};
 use super::key::CounterKey;
 use super::live::{Begin, Core, Live};
 use super::raw::Raw;
@@ -222,21 +222,26 @@ impl Rows {
 
     /// Makes an object of a counter that has not moved since then, if there is none.
     fn make(&mut self, slot: u32, since: Time, core: &Arc<Core>) -> Option<&mut Control> {
-        let at = (self.contests, since);
+        let origin = Origin {
+            slot: Slot::new(slot),
+            core,
+            contests: self.contests,
+            now: since,
+        };
         let row = self.rows.get_mut(slot as usize)?;
-        let (shape, name) = (row.key?.shape, Slot::new(slot));
+        let shape = row.key?.shape;
         let decode = |bytes| Value::decode(&shape, bytes).ok();
         let made = match &row.state {
             State::Vacant => return None,
             State::Live(_) => None,
-            State::Fresh(_) => Some(Control::fresh(&shape, name, core, at)),
+            State::Fresh(_) => Some(Control::fresh(&shape, &origin)),
             State::Dormant(raw) => {
                 let value = decode(raw.bytes())?;
-                Some(Control::resume(&shape, value, None, name, core, at))
+                Some(Control::resume(&shape, value, None, &origin))
             }
             State::Still(still) => {
                 let value = decode(still.told())?;
-                let mut control = Control::resume(&shape, value, Some(still), name, core, at);
+                let mut control = Control::resume(&shape, value, Some(still), &origin);
                 // Others may have begun from what left: the next contest concerns it.
                 (control.exposed, control.contests) = (true, still.contests());
                 Some(control)
@@ -460,8 +465,13 @@ impl Rows {
         let state = match begin {
             None => State::Fresh(self.now),
             Some(begin) => {
-                let at = (self.contests, self.now);
-                let control = Control::fresh(&key.shape, slot, core, at);
+                let origin = Origin {
+                    slot,
+                    core,
+                    contests: self.contests,
+                    now: self.now,
+                };
+                let control = Control::fresh(&key.shape, &origin);
                 control.live.begin(begin);
                 State::Live(Box::new(control))
             }
