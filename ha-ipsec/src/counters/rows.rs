@@ -376,8 +376,8 @@ impl Rows {
         None
     }
 
-    pub(super) fn open_slots(&self) -> Vec<Slot> {
-        self.open.iter().map(|(slot, _, _)| *slot).collect()
+    pub(super) fn open_slots(&self) -> impl ExactSizeIterator<Item = Slot> {
+        self.open.iter().map(|(slot, _, _)| *slot)
     }
 }
 

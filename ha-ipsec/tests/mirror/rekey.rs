@@ -4,7 +4,6 @@ use ha_ipsec::linux::mirror::{MirrorConfig, Mode};
 use ha_ipsec::replay::InboundPolicy;
 
 use crate::harness::{inbound_id, outbound_id};
-use crate::takeover::{traffic, world};
 use crate::world::{World, config};
 
 /// Unit 1 took over from a busy unit 0. Returns the first number that its window does not know yet.
@@ -13,7 +12,7 @@ fn taken_over(settings: MirrorConfig) -> (World, u64) {
     let sas = [0, 1];
     world.install(&sas, 1);
     world.run_for(100);
-    traffic(&mut world, 0, 300, 1);
+    world.traffic(0, 300, 1);
     world.crash(0);
     world.run_until("takeover", |world| world.is_active(1));
     let placed = world.kernels[1].held(inbound_id(1)).unwrap();
@@ -32,8 +31,8 @@ fn asked(world: &World) -> usize {
 #[test]
 fn an_sa_that_refuses_its_peer_after_a_takeover_is_rekeyed() {
     for mode in [Mode::Counters, Mode::Full] {
-        let mut world = world(mode);
-        traffic(&mut world, 0, 300, 1);
+        let mut world = World::in_use(mode);
+        world.traffic(0, 300, 1);
         world.crash(0);
         world.run_until("takeover", |world| world.is_active(1));
         let below = world.kernels[1].held(inbound_id(1)).unwrap().replay.inbound + 1;
@@ -87,9 +86,9 @@ fn a_silent_peer_is_waited_for() {
 
 #[test]
 fn what_was_refused_before_the_takeover_does_not_count() {
-    let mut world = world(Mode::Counters);
+    let mut world = World::in_use(Mode::Counters);
     world.crash(1);
-    traffic(&mut world, 0, 1500, 1);
+    world.traffic(0, 1500, 1);
     for _ in 0..10 {
         assert!(!world.receive(0, 1, 1));
     }
@@ -177,8 +176,8 @@ fn rekeys_and_looks_are_bounded() {
 
 #[test]
 fn quiet_sas_are_not_looked_at() {
-    let mut world = world(Mode::Counters);
-    traffic(&mut world, 0, 100, 1);
+    let mut world = World::in_use(Mode::Counters);
+    world.traffic(0, 100, 1);
     world.run_for(20_000);
     world.crash(0);
     world.run_until("takeover", |world| world.is_active(1));
@@ -206,6 +205,7 @@ fn an_outbound_sa_out_of_numbers_is_asked_for_until_it_is_replaced() {
         asked.iter().filter(|id| **id == outbound_id(1)).count()
     };
     assert_eq!(of_it(&world), 3);
+    assert!(world.mirror(0).stats().beyond_budget > 0);
     world.install(&[0], 2);
     world.run_for(20_000);
     assert_eq!(of_it(&world), 3);

@@ -7,36 +7,13 @@ use ha_ipsec::replay::InboundPolicy;
 use crate::harness::{UNIX_S, inbound, inbound_id, outbound_id};
 use crate::world::{World, config, prepared};
 
-/// Both modes, with an SA pair in use.
-pub(crate) fn world(mode: Mode) -> World {
-    let mut world = World::new(config(mode));
-    let units: &[usize] = if mode == Mode::Full { &[0] } else { &[0, 1] };
-    world.install(units, 1);
-    world.run_for(100);
-    assert_eq!(world.mirror(0).stats().followed, 2);
-    world
-}
-
-/// Traffic both ways for some milliseconds. Returns the peer's next number.
-pub(crate) fn traffic(world: &mut World, unit: usize, ms: u64, mut peer: u64) -> u64 {
-    for _ in 0..ms {
-        world.send(unit, 1, 3);
-        for _ in 0..3 {
-            world.receive(unit, 1, peer);
-            peer += 1;
-        }
-        world.step();
-    }
-    peer
-}
-
 #[test]
 fn numbers_and_windows_survive_crashes_in_both_directions() {
     for mode in [Mode::Counters, Mode::Full] {
-        let mut world = world(mode);
+        let mut world = World::in_use(mode);
         let (mut active, mut peer) = (0, 1);
         for _ in 0..6 {
-            peer = traffic(&mut world, active, 300, peer);
+            peer = world.traffic(active, 300, peer);
             world.crash(active);
             active = 1 - active;
             world.run_until("takeover", |world| world.is_active(active));
@@ -46,7 +23,7 @@ fn numbers_and_windows_survive_crashes_in_both_directions() {
             }
             // The peer went on sending during the outage.
             peer += 3 * 750;
-            peer = traffic(&mut world, active, 100, peer);
+            peer = world.traffic(active, 100, peer);
             let last = world.kernels[active].held(inbound_id(1)).unwrap();
             assert_eq!(last.replay.inbound, peer - 1, "{mode:?}: accepted again");
             // The other machine comes back, without SAs; an IKE daemon with high availability of
@@ -64,12 +41,12 @@ fn numbers_and_windows_survive_crashes_in_both_directions() {
 
 #[test]
 fn a_takeover_looks_at_what_moved_and_not_at_everything() {
-    let mut world = world(Mode::Full);
+    let mut world = World::in_use(Mode::Full);
     for number in 2..40 {
         world.install(&[0], number);
     }
     world.run_for(3000);
-    traffic(&mut world, 0, 300, 1);
+    world.traffic(0, 300, 1);
     let dumps = world.mirror(1).stats().dumps;
     world.crash(0);
     world.run_until("takeover", |world| world.is_active(1));
@@ -82,7 +59,7 @@ fn a_takeover_looks_at_what_moved_and_not_at_everything() {
 
 #[test]
 fn policies_come_with_the_takeover_and_not_before() {
-    let mut world = world(Mode::Full);
+    let mut world = World::in_use(Mode::Full);
     let mut policy = xfrm::Policy::default();
     policy.info.dir = xfrm::dir::OUT;
     policy.info.sel.family = xfrm::Family::INET;
@@ -106,8 +83,8 @@ fn policies_come_with_the_takeover_and_not_before() {
 
 #[test]
 fn a_switchover_by_command_loses_nothing() {
-    let mut world = world(Mode::Full);
-    let peer = traffic(&mut world, 0, 300, 1);
+    let mut world = World::in_use(Mode::Full);
+    let peer = world.traffic(0, 300, 1);
     // The addresses have left; what the kernel accepted last is read.
     world.settle(0);
     world.run_for(200);
@@ -124,8 +101,8 @@ fn a_switchover_by_command_loses_nothing() {
 
 #[test]
 fn the_standby_has_the_counters_before_the_failure() {
-    let mut world = world(Mode::Counters);
-    traffic(&mut world, 0, 300, 1);
+    let mut world = World::in_use(Mode::Counters);
+    world.traffic(0, 300, 1);
     world.run_for(1100);
     let held = world.kernels[1].held(outbound_id(1)).unwrap();
     let sent = world.kernels[0].held(outbound_id(1)).unwrap();
@@ -159,8 +136,8 @@ fn an_sa_that_is_mirrored_late_begins_where_it_is() {
 
 #[test]
 fn an_sa_that_comes_late_after_a_takeover_does_not_begin_at_0() {
-    let mut world = world(Mode::Counters);
-    traffic(&mut world, 0, 100, 1);
+    let mut world = World::in_use(Mode::Counters);
+    world.traffic(0, 100, 1);
     world.kernels[1].delete(outbound_id(1));
     world.run_for(20);
     world.crash(0);
@@ -173,8 +150,8 @@ fn an_sa_that_comes_late_after_a_takeover_does_not_begin_at_0() {
 
 #[test]
 fn an_sa_that_only_the_ike_daemon_told_of_jumps_too() {
-    let mut world = world(Mode::Counters);
-    traffic(&mut world, 0, 50, 1);
+    let mut world = World::in_use(Mode::Counters);
+    world.traffic(0, 50, 1);
     // The IKE daemons install a new SA on both units; it is used, and its unit dies before the mirror
     // has told of it.
     world.pair.hold = true;
@@ -190,8 +167,8 @@ fn an_sa_that_only_the_ike_daemon_told_of_jumps_too() {
 
 #[test]
 fn an_sa_that_was_set_back_is_set_forward() {
-    let mut world = world(Mode::Counters);
-    traffic(&mut world, 0, 300, 1);
+    let mut world = World::in_use(Mode::Counters);
+    world.traffic(0, 300, 1);
     world.kernels[0].rewind(outbound_id(1));
     world.run_for(5);
     world.send(0, 1, 10);
@@ -199,7 +176,7 @@ fn an_sa_that_was_set_back_is_set_forward() {
 
 #[test]
 fn rekeyed_and_deleted_sas_follow() {
-    let mut world = world(Mode::Full);
+    let mut world = World::in_use(Mode::Full);
     world.install(&[0], 2);
     world.kernels[0].delete(outbound_id(1));
     world.kernels[0].delete(inbound_id(1));
@@ -227,7 +204,7 @@ fn traffic_on(world: &mut World, sa: u32) {
 
 #[test]
 fn lost_events_are_made_up_for() {
-    let mut world = world(Mode::Full);
+    let mut world = World::in_use(Mode::Full);
     for number in 2..200 {
         world.install(&[0], number);
     }
@@ -238,7 +215,7 @@ fn lost_events_are_made_up_for() {
 
 #[test]
 fn a_kernel_that_is_broken_is_tried_again() {
-    let mut world = world(Mode::Full);
+    let mut world = World::in_use(Mode::Full);
     world.kernels[1].break_down(true);
     world.install(&[0], 2);
     world.run_for(50);
@@ -256,7 +233,7 @@ fn a_kernel_that_is_broken_is_tried_again() {
 #[test]
 fn a_demoted_unit_clears_its_kernel_in_full_mode_alone() {
     for (mode, removed) in [(Mode::Counters, 0), (Mode::Full, 2)] {
-        let mut world = world(mode);
+        let mut world = World::in_use(mode);
         // Isolated, the other one takes over; then this one finds out.
         world.pair.cut();
         world.run_until("two actives", |world| {
@@ -279,7 +256,7 @@ fn under_resume_nothing_is_lost() {
     let mut world = World::new(settings);
     world.install(&[0], 1);
     world.run_for(100);
-    let peer = traffic(&mut world, 0, 300, 1);
+    let peer = world.traffic(0, 300, 1);
     // The last event and the last batch.
     world.run_for(1500);
     world.crash(0);
@@ -289,9 +266,9 @@ fn under_resume_nothing_is_lost() {
 
 #[test]
 fn busy_sas_are_told_about_less_often() {
-    let mut world = world(Mode::Counters);
+    let mut world = World::in_use(Mode::Counters);
     assert!(world.kernels[0].threshold(outbound_id(1)) <= 2);
-    traffic(&mut world, 0, 500, 1);
+    world.traffic(0, 500, 1);
     let threshold = world.kernels[0].threshold(outbound_id(1));
     // 3000 packets per second, 20 ms.
     assert!((30..=120).contains(&threshold), "{threshold}");
@@ -305,32 +282,14 @@ fn an_sa_that_is_reported_seldom_is_not_quiet_in_between() {
     let mut world = World::new(settings);
     world.install(&[0, 1], 1);
     world.run_for(100);
-    let mut peer = traffic(&mut world, 0, 2000, 1);
+    let mut peer = world.traffic(0, 2000, 1);
     let mut above = 0;
     for _ in 0..1000 {
-        peer = traffic(&mut world, 0, 1, peer);
+        peer = world.traffic(0, 1, peer);
         let told = world.mirror(1).sad().counters(&inbound_id(1)).unwrap();
         let accepted = world.kernels[0].held(inbound_id(1)).unwrap();
         above += u32::from(accepted.replay.inbound > told.image().unwrap().top());
     }
     // So many milliseconds the kernel was above what the standby knew; 575 with ceilings that close.
     assert!(above <= 300, "{above}");
-}
-
-#[test]
-fn beyond_the_budget_the_ike_daemon_is_asked_to_rekey() {
-    let mut settings = config(Mode::Counters);
-    settings.budget = 1000;
-    let mut world = World::new(settings);
-    world.install(&[0, 1], 1);
-    world.run_for(100);
-    world.crash(1);
-    world.run_for(2000);
-    for _ in 0..100 {
-        world.send(0, 1, 40);
-        world.step();
-    }
-    world.run_for(100);
-    assert!(world.kernels[0].soft_expired().contains(&outbound_id(1)));
-    assert!(world.mirror(0).stats().beyond_budget > 0);
 }

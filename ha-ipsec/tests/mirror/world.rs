@@ -71,6 +71,29 @@ impl World {
         }
     }
 
+    /// With an SA pair in use.
+    pub(crate) fn in_use(mode: Mode) -> Self {
+        let mut world = Self::new(config(mode));
+        let units: &[usize] = if mode == Mode::Full { &[0] } else { &[0, 1] };
+        world.install(units, 1);
+        world.run_for(100);
+        assert_eq!(world.mirror(0).stats().followed, 2);
+        world
+    }
+
+    /// Traffic both ways for some milliseconds. Returns the peer's next number.
+    pub(crate) fn traffic(&mut self, unit: usize, ms: u64, mut peer: u64) -> u64 {
+        for _ in 0..ms {
+            self.send(unit, 1, 3);
+            for _ in 0..3 {
+                self.receive(unit, 1, peer);
+                peer += 1;
+            }
+            self.step();
+        }
+        peer
+    }
+
     /// The machine dies, its kernel with it.
     pub(crate) fn crash(&mut self, unit: usize) {
         self.pair.crash(unit);
