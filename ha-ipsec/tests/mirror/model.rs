@@ -226,7 +226,12 @@ impl State {
                 sa, replay, usage, ..
             } => {
                 let entry = self.sas.get_mut(&sa.id).ok_or(Refusal::NotFound)?;
-                // As the kernel: without a look at what is there.
+                // As the kernel: without a look at what is there. The mirror has to have looked.
+                assert!(
+                    replay.outbound >= entry.sa.replay.outbound,
+                    "{}: set back",
+                    sa.id
+                );
                 entry.sa.replay = widened(replay, entry.sa.replay.window);
                 entry.sa.usage = *usage;
                 let position = replay.outbound.max(replay.inbound);

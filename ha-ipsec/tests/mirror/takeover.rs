@@ -58,6 +58,39 @@ fn a_takeover_looks_at_what_moved_and_not_at_everything() {
 }
 
 #[test]
+fn what_the_standby_wrote_last_is_not_read_again() {
+    let mut world = World::in_use(Mode::Full);
+    let peer = world.traffic(0, 300, 1);
+    world.run_for(1500);
+    let (reads, dumps) = (world.kernels[1].reads(), world.mirror(1).stats().dumps);
+    world.traffic(0, 3000, peer);
+    world.crash(0);
+    world.run_until("takeover", |world| world.is_active(1));
+    assert_eq!(world.kernels[1].reads(), reads);
+    // The one that follows, once the kernel carries packets.
+    assert_eq!(world.mirror(1).stats().dumps, dumps + 1);
+    world.send(1, 1, 10);
+}
+
+#[test]
+fn packets_that_a_standby_sent_by_mistake_are_not_sent_over() {
+    // The kernel tells of a few only when its timer fires.
+    for strays in [1, 500, 5000] {
+        for (packets, pause) in [(0, 0), (1, 100), (300, 1), (1000, 100), (3000, 1100)] {
+            let mut world = World::in_use(Mode::Counters);
+            world.traffic(0, 100, 1);
+            world.run_for(1100);
+            world.send(1, 1, strays);
+            world.send(0, 1, packets);
+            world.run_for(pause);
+            world.crash(0);
+            world.run_until("takeover", |world| world.is_active(1));
+            world.send(1, 1, 10);
+        }
+    }
+}
+
+#[test]
 fn policies_come_with_the_takeover_and_not_before() {
     let mut world = World::in_use(Mode::Full);
     let mut policy = xfrm::Policy::default();

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use ha_core::time::Time;
 
-use super::apply::{Placed, advanced, count_refused, is_same};
-use super::kernel::{Command, KernelEvent, KernelSa, Refusal, SaRef, Usage};
+use super::apply::{Placed, advanced};
+use super::kernel::{Command, KernelEvent, KernelSa, Refusal, SaRef, Usage, count_refused};
 use super::pace::{Pace, PaceConfig, SaPace};
+use super::plan::is_same;
 use super::rekey::Rekeys;
 use super::target::standby_position;
 use super::{Clocks, MirrorConfig, MirrorError, Parts, policies};

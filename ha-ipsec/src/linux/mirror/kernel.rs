@@ -172,3 +172,36 @@ pub enum Refusal {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the kernel's SAs cannot be reached: {0}")]
 pub struct KernelError(pub String);
+
+/// What is gone already is as it should be.
+pub(super) fn count_refused(answers: &[Result<(), Refusal>]) -> usize {
+    let refused =
+        |answer: &&Result<(), Refusal>| matches!(answer, Err(why) if *why != Refusal::NotFound);
+    answers.iter().filter(refused).count()
+}
+
+impl Command {
+    /// For logs.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Install { .. } => "install SA",
+            Self::SetCounters { .. } => "set counters",
+            Self::SetThreshold { .. } => "set threshold",
+            Self::SoftExpire(_) => "soft expire",
+            Self::Remove(_) => "remove SA",
+            Self::InstallPolicy(_) => "install policy",
+            Self::RemovePolicy(_) => "remove policy",
+        }
+    }
+
+    /// The SA that it is about; a policy has none.
+    pub(super) fn target(&self) -> Option<SaId> {
+        match self {
+            Self::Install { record, .. } | Self::SoftExpire(record) => Some(record.id),
+            Self::SetCounters { sa, .. } | Self::SetThreshold { sa, .. } | Self::Remove(sa) => {
+                Some(sa.id)
+            }
+            Self::InstallPolicy(_) | Self::RemovePolicy(_) => None,
+        }
+    }
+}

@@ -34,7 +34,7 @@
 //!   What the peer sends below the ceiling afterwards is refused, until it has sent as much or the IKE
 //!   daemon has rekeyed, which it is asked for ([`MirrorConfig::rekey_held`]).
 //! - Counters of a kernel never go back through the mirror: each write is compared with what the
-//!   kernel has at that moment.
+//!   kernel has at that moment, or was brought to and has not told of moving since.
 
 mod apply;
 mod filter;
@@ -42,6 +42,7 @@ mod follow;
 mod kernel;
 mod netlink;
 mod pace;
+mod plan;
 mod policies;
 mod rekey;
 mod target;
@@ -64,8 +65,9 @@ pub use netlink::Netlink;
 use crate::record::DEFAULT_BUDGET;
 use crate::replay::{InboundPolicy, Isolated};
 use crate::sad::{ChangeError, Sad};
-use apply::{Applier, Source};
+use apply::Applier;
 use follow::Follower;
+use plan::Source;
 use policies::PolicyTable;
 
 /// What the mirror does with SAs.

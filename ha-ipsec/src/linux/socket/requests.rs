@@ -54,8 +54,8 @@ impl XfrmSocket {
         }
     }
 
-    /// Sends many requests, as many as fit into a datagram at a time, and waits for all their
-    /// acknowledgements: for thousands of NEWSA or NEWAE. The results are in the order of the
+    /// Sends many requests, as many as fit into a datagram at a time, and waits until all are
+    /// carried out: for thousands of NEWSA or NEWAE. The results are in the order of the
     /// requests; one that is refused does not keep the next ones back.
     ///
     /// # Errors
@@ -67,15 +67,19 @@ impl XfrmSocket {
     ) -> Result<Vec<Result<(), KernelError>>, SocketError> {
         let mut results = Vec::new();
         let mut kinds = Vec::with_capacity(BATCH);
-        for request in requests {
+        let mut requests = requests.into_iter().peekable();
+        while let Some(request) = requests.next() {
             self.sequence = self.sequence.wrapping_add(1);
             kinds.push(request.kind());
-            self.append(request, flag::ACK)?;
-            if kinds.len() == BATCH || self.sent.len() >= BATCH_BYTES / 2 {
+            let is_last = requests.peek().is_none()
+                || kinds.len() == BATCH
+                || self.sent.len() >= BATCH_BYTES / 2;
+            // Refusals come anyhow. An acknowledgement costs the kernel a datagram, and this a call.
+            self.append(request, if is_last { flag::ACK } else { 0 })?;
+            if is_last {
                 self.flush(&mut kinds, &mut results)?;
             }
         }
-        self.flush(&mut kinds, &mut results)?;
         Ok(results)
     }
 
@@ -187,37 +191,33 @@ impl XfrmSocket {
         sent
     }
 
-    /// Sends what was appended and waits for as many acknowledgements as there are `kinds`, the last of
-    /// which has the current sequence number.
+    /// Sends what was appended, one request for each of `kinds`, and waits for the answer to the last,
+    /// which has the current sequence number. The kernel carries them out in order: what it did not
+    /// refuse by then is done.
     fn flush(
         &mut self,
         kinds: &mut Vec<u16>,
         results: &mut Vec<Result<(), KernelError>>,
     ) -> Result<(), SocketError> {
-        if kinds.is_empty() {
-            return Ok(());
-        }
         let first = self.sequence.wrapping_sub(kinds.len() as u32 - 1);
         self.send_appended()?;
-        let mut answers = vec![None; kinds.len()];
-        let mut missing = kinds.len();
-        while missing > 0 {
+        let mut answers = vec![Ok(()); kinds.len()];
+        let mut is_answered = false;
+        while !is_answered {
             for packet in self.receive_from(first)? {
-                let place = packet.sequence.wrapping_sub(first) as usize;
-                let (Some(answer), Some(kind)) = (answers.get_mut(place), kinds.get(place)) else {
-                    continue;
-                };
                 let Message::Error(error) = packet.message else {
                     continue;
                 };
-                let result = match error.is_ack() {
-                    true => Ok(()),
-                    false => Err(KernelError::new(*kind, &error)),
-                };
-                missing -= usize::from(answer.replace(result).is_none());
+                is_answered |= packet.sequence == self.sequence;
+                let place = packet.sequence.wrapping_sub(first) as usize;
+                if let (false, Some(answer), Some(kind)) =
+                    (error.is_ack(), answers.get_mut(place), kinds.get(place))
+                {
+                    *answer = Err(KernelError::new(*kind, &error));
+                }
             }
         }
-        results.extend(answers.into_iter().flatten());
+        results.extend(answers);
         kinds.clear();
         Ok(())
     }
@@ -277,8 +277,8 @@ impl AsRawFd for XfrmSocket {
     }
 }
 
-/// Requests in a datagram: their acknowledgements, at most 1 KiB each to the kernel's accounting, stay
-/// below the default receive buffer of 208 KiB.
+/// Requests in a datagram: if all are refused, the answers, at most 1 KiB each to the kernel's accounting,
+/// stay below the default receive buffer of 208 KiB.
 const BATCH: usize = 64;
 /// Bytes of a datagram of requests, about; the default send buffer is 208 KiB.
 const BATCH_BYTES: usize = 64 * 1024;
