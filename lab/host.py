@@ -18,6 +18,7 @@ TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 PLACE = os.path.join(TARGET, "lab")
 # Where scripts/lab.sh puts the programs of the project.
 BIN = os.environ.get("LAB_BIN", os.path.join(PLACE, "bin"))
+XSTATE = os.path.join(PLACE, "xstate.so")
 # Limits of scenarios are for a machine that does nothing else.
 LENIENCE = 2
 
@@ -135,6 +136,9 @@ def guest_environment(folder):
     shm = os.statvfs("/dev/shm") if os.path.isdir("/dev/shm") else None
     if shm is None or shm.f_bavail * shm.f_frsize < 3 << 30:
         env["TMPDIR"] = folder
+    # Built by scripts/lab.sh where the processor has more registers than the guest's kernel knows.
+    if os.path.exists(XSTATE):
+        env["LD_PRELOAD"] = XSTATE
     return env
 
 

@@ -50,6 +50,15 @@ files=(
   "/usr/lib/ipsec/plugins/libstrongswan-gcm.so libstrongswan-standard-plugins"
 )
 
+# On a processor with AMX the guest's kernel needs help: see lab/xstate.c.
+has_amx() {
+  grep -qw amx_tile /proc/cpuinfo
+}
+if has_amx; then
+  programs+=("cc gcc")
+  files+=("/usr/include/stdio.h libc6-dev")
+fi
+
 missing() {
   local entry
   for entry in "${programs[@]}"; do
@@ -73,6 +82,12 @@ prepare() {
     echo "apt-get install failed"
   mapfile -t packages < <(missing)
   ((${#packages[@]} == 0)) || die "still missing: ${packages[*]}"
+}
+
+build_help() {
+  has_amx || return 0
+  mkdir -p "$target/lab"
+  cc -O2 -shared -fPIC -o "$target/lab/xstate.so" lab/xstate.c
 }
 
 # Programs of the project that scenarios run. Those that the workspace does not have are left out,
@@ -129,6 +144,7 @@ main() {
     [[ $(id -u) -eq 0 ]] || die "root is needed (the guest writes to this machine's file system)"
     export PATH=$PATH:/usr/sbin:/sbin
     prepare
+    build_help
     [[ $build == no ]] || build
   fi
   PYTHONDONTWRITEBYTECODE=1 exec python3 lab/host.py "${args[@]}"
