@@ -41,6 +41,41 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         what: Shown,
     },
+    /// Has the active unit send everything again; to be asked of the standby (Cisco: `clear crypto …
+    /// standby`).
+    Resync {
+        /// The TOML file: it names the status socket.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Enters or leaves maintenance mode: the unit takes the active role by command alone.
+    Maintenance {
+        /// The TOML file: it names the status socket.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Whether it is in maintenance.
+        #[arg(value_enum)]
+        mode: OnOff,
+    },
+    /// Takes the active role, or gives it up, when `switchover` cannot: the other unit is not there, or
+    /// the roles are static.
+    SetRole {
+        /// The TOML file: it names the status socket.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The role.
+        #[arg(value_enum)]
+        role: Role,
+    },
+    /// Tells the active unit that the other one is certainly off: its power was cut, or its lease ended
+    /// with its process. Numbers that were set apart for it may be used then.
+    ///
+    /// For fencing agents. Never say it of a unit that merely cannot be reached: it may be active.
+    PeerFenced {
+        /// The TOML file: it names the status socket.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Gives the active role to the other unit.
     Switchover {
         /// The TOML file: it names the status socket.
@@ -54,6 +89,22 @@ pub(crate) enum Command {
 pub(crate) enum Shown {
     /// `show redundancy states`.
     States,
+    /// `show redundancy history`.
+    History,
     /// `show crypto ipsec sa`.
     Sa,
+}
+
+/// A mode's two states.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum OnOff {
+    On,
+    Off,
+}
+
+/// What a unit can be told to be.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    Active,
+    Standby,
 }

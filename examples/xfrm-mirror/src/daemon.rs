@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ha_core::redundancy::RfState;
-use ha_core::scheme::{PeerHealth, PeerHealthConfig};
+use ha_core::scheme::{PeerHealth, Static};
 use ha_core::time::Time;
 use ha_ipsec::linux::mirror::{Clocks, Mirror, Netlink};
 use ha_ipsec::linux::route::{RouteConfig, RouteError, Routes};
@@ -24,10 +24,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{LogLevel, Mode, Settings};
+use crate::config::{LogLevel, Mode, SchemeSettings, Settings};
 use crate::hooks::{self, Occasion};
 use crate::link;
 use crate::lock::{self, Lock, LockError};
+use crate::orders;
 use crate::plane::{Plane, Role};
 use crate::status::{self, Asked, MirrorStatus, Request, Status, TakeoverStatus};
 
@@ -302,10 +303,14 @@ impl Daemon {
                 serde_json::to_string(&self.status()).map_err(|error| error.to_string())
             }
             Request::Status { json: false } => Ok(self.status().to_string()),
-            Request::States => node
-                .show_redundancy_states(group)
-                .await
-                .map_err(|error| error.to_string()),
+            Request::Order(order) => {
+                let (node, answer) = (node.clone(), asked.answer);
+                tokio::spawn(async move {
+                    // Who asked may be gone.
+                    let _ = answer.send(orders::carry_out(node, group, order).await);
+                });
+                return;
+            }
             Request::Sa => {
                 let sad = self.plane.mirror().sad();
                 Ok(Show::new(sad, sad.unix_s())
@@ -477,15 +482,14 @@ fn open_routes(config: RouteConfig) -> Result<Routes, RouteError> {
 
 /// On a thread of its own: keepalives do not wait for the kernel.
 fn start_node(settings: &Settings, mirror: &Mirror<Netlink>) -> Result<BlockingNode, DaemonError> {
-    let mut scheme = PeerHealthConfig::for_keepalive(settings.keepalive);
-    // A unit that is half way through its first sync has few SAs to serve with.
-    scheme.takeover_incomplete = false;
-    scheme.boot_wait = scheme.boot_wait.max(BOOT_WAIT);
     let mut node = Node::builder(settings.unit)
         .group(settings.group)
         .software(concat!("xfrm-mirror ", env!("CARGO_PKG_VERSION")))
-        .keepalive(settings.keepalive)
-        .scheme(PeerHealth::new(scheme));
+        .keepalive(settings.keepalive);
+    node = match settings.scheme {
+        SchemeSettings::PeerHealth(config) => node.scheme(PeerHealth::new(config)),
+        SchemeSettings::Static(role) => node.scheme(Static::new(role)),
+    };
     for client in mirror.clients() {
         node = node.client(&client);
     }
@@ -544,9 +548,6 @@ fn unix_s() -> u64 {
 /// How often what is due is looked after.
 const TICK: Duration = Duration::from_millis(5);
 const HOUR: Duration = Duration::from_secs(3600);
-/// How long a unit that starts looks for the other one before it is active alone: longer than an attempt
-/// to connect that was begun before it was there (3 s), and the pause after it (1 s).
-const BOOT_WAIT: Duration = Duration::from_secs(5);
 const HANDOVER_LIMIT: Duration = Duration::from_secs(10);
 const QUESTIONS: usize = 16;
 const QUEUED_LINES: usize = 4096;

@@ -4,6 +4,7 @@
 //! - [`daemon`]: the running unit: the node, its links, signals
 //! - [`plane`]: the kernel's SAs and the virtual addresses, as the role wants them
 //! - [`status`]: the status socket and what is shown over it
+//! - [`orders`]: what an operator asks of the node
 //! - [`hooks`]: commands that are run when the role changes
 #![forbid(unsafe_code)]
 
@@ -13,30 +14,27 @@ mod daemon;
 mod hooks;
 mod link;
 mod lock;
+mod orders;
 mod plane;
 mod status;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Args, Command, Shown};
+use args::{Args, Command, OnOff, Role, Shown};
 use config::Settings;
-use status::Request;
+use status::{Order, Request};
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match (args.command, args.config) {
-        (Some(Command::Status { config, json }), _) => ask(&config, &Request::Status { json }),
-        (Some(Command::Show { config, what }), _) => ask(
-            &config,
-            &match what {
-                Shown::States => Request::States,
-                Shown::Sa => Request::Sa,
-            },
-        ),
-        (Some(Command::Switchover { config }), _) => ask(&config, &Request::Switchover),
+        (Some(command), _) => {
+            let (config, request) = request(command);
+            ask(&config, &request)
+        }
         (None, Some(config)) if args.check => check(&config),
         (None, Some(config)) => Settings::load(&config)
             .map_err(|error| error.to_string())
@@ -52,6 +50,31 @@ fn main() -> ExitCode {
             eprintln!("xfrm-mirror: {why}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn request(command: Command) -> (PathBuf, Request) {
+    match command {
+        Command::Status { config, json } => (config, Request::Status { json }),
+        Command::Show { config, what } => {
+            let request = match what {
+                Shown::States => Request::Order(Order::States),
+                Shown::History => Request::Order(Order::History),
+                Shown::Sa => Request::Sa,
+            };
+            (config, request)
+        }
+        Command::Switchover { config } => (config, Request::Switchover),
+        Command::Resync { config } => (config, Request::Order(Order::Resync)),
+        Command::Maintenance { config, mode } => {
+            let on = mode == OnOff::On;
+            (config, Request::Order(Order::Maintenance { on }))
+        }
+        Command::SetRole { config, role } => {
+            let active = role == Role::Active;
+            (config, Request::Order(Order::SetRole { active }))
+        }
+        Command::PeerFenced { config } => (config, Request::Order(Order::PeerFenced)),
     }
 }
 

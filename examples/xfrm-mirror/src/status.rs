@@ -18,9 +18,21 @@ use crate::plane::Activation;
 #[serde(rename_all = "kebab-case", tag = "request")]
 pub(crate) enum Request {
     Status { json: bool },
-    States,
     Sa,
     Switchover,
+    Order(Order),
+}
+
+/// What the node is asked, and the data plane has no part in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "order")]
+pub(crate) enum Order {
+    States,
+    History,
+    Resync,
+    Maintenance { on: bool },
+    SetRole { active: bool },
+    PeerFenced,
 }
 
 /// A request, and where its answer goes.
@@ -319,7 +331,7 @@ mod tests {
         let (status, refused) = client.join().unwrap();
         assert_eq!(status.unwrap(), "{}");
         assert_eq!(refused.unwrap_err(), "not active");
-        let nobody = ask(&folder.path().join("none"), &Request::States).unwrap_err();
+        let nobody = ask(&folder.path().join("none"), &Request::Order(Order::States)).unwrap_err();
         assert!(nobody.contains("no daemon answers"), "{nobody}");
     }
 }

@@ -196,6 +196,52 @@ fn a_pair_starts_hands_over_and_ends() {
 }
 
 #[test]
+fn static_roles_change_by_command_alone() {
+    in_namespace("static_roles_change_by_command_alone", || {
+        let folder = tempfile::tempdir().unwrap();
+        let files = pair(&folder);
+        for (file, role) in files.iter().zip(["active", "standby"]) {
+            let text = std::fs::read_to_string(file).unwrap();
+            let scheme = format!("[scheme]\nkind = \"static\"\nrole = \"{role}\"\n\n[mirror]");
+            std::fs::write(file, text.replace("[mirror]", &scheme)).unwrap();
+        }
+        let [first, second] = files;
+        let a = Daemon::start(&first);
+        a.says("the data plane is here");
+        let b = Daemon::start(&second);
+        b.says("to=STANDBY HOT");
+
+        // Not of a unit that is connected.
+        let (done, why) = asked(&first, &["peer-fenced"]);
+        assert!(!done && why.contains("connected"), "{why}");
+        let (done, why) = asked(&first, &["resync"]);
+        assert!(!done && why.contains("only a standby"), "{why}");
+        let (done, said) = asked(&second, &["resync"]);
+        assert!(done && said.contains("asked for"), "{said}");
+        let (done, said) = asked(&second, &["maintenance", "on"]);
+        assert!(done && said.contains("in maintenance"), "{said}");
+        let (done, said) = asked(&second, &["maintenance", "off"]);
+        assert!(done && said.contains("out of maintenance"), "{said}");
+
+        // The active one dies; the standby waits for somebody who knows better.
+        drop(a);
+        b.says("peer lost");
+        let (_, status) = asked(&second, &["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        assert_eq!(status["role"], "standby");
+        let (done, why) = asked(&second, &["peer-fenced"]);
+        assert!(!done && why.contains("not active"), "{why}");
+        let (done, said) = asked(&second, &["set-role", "active"]);
+        assert!(done && said.contains("active"), "{said}");
+        b.says("the data plane is here");
+        let (done, said) = asked(&second, &["peer-fenced"]);
+        assert!(done && said.contains("are free"), "{said}");
+        let (_, history) = asked(&second, &["show", "history"]);
+        assert!(history.contains("user forced"), "{history}");
+    });
+}
+
+#[test]
 fn a_check_needs_no_privilege_and_touches_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let [first, _] = pair(&folder);

@@ -13,6 +13,8 @@ pub(crate) struct File {
     pub(crate) link: Vec<Link>,
     #[serde(default)]
     pub(crate) keepalive: Keepalive,
+    #[serde(default)]
+    pub(crate) scheme: Scheme,
     pub(crate) mirror: Mirror,
     #[serde(default)]
     pub(crate) virtual_address: Vec<Address>,
@@ -88,6 +90,37 @@ impl Default for Keepalive {
             threshold: 3,
         }
     }
+}
+
+/// Who should be active.
+#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Scheme {
+    pub(crate) kind: SchemeKind,
+    pub(crate) role: Option<StaticRole>,
+    pub(crate) priority: Option<u32>,
+    pub(crate) preempt: Option<bool>,
+    pub(crate) boot_wait_ms: Option<u64>,
+    pub(crate) hold_ms: Option<u64>,
+    pub(crate) start_alone: Option<bool>,
+    pub(crate) takeover_incomplete: Option<bool>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SchemeKind {
+    /// The units watch each other.
+    #[default]
+    PeerHealth,
+    /// Somebody else tells.
+    Static,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StaticRole {
+    Active,
+    Standby,
 }
 
 /// What is mirrored, and how.

@@ -213,6 +213,44 @@ fn wrong_values_are_refused_with_what_would_be_right() {
 }
 
 #[test]
+fn the_scheme_is_one_of_two_and_complete() {
+    let place = Place::new();
+    let with = |scheme: &str| place.load(&format!("{}[scheme]\n{scheme}", place.good()));
+    let settings = place.load(&place.good()).unwrap();
+    assert!(
+        settings
+            .summary()
+            .contains("the units elect the active one")
+    );
+    let settings = with("priority = 200\npreempt = true\nboot_wait_ms = 7000").unwrap();
+    let summary = settings.summary();
+    assert!(
+        summary.contains("priority 200, which is preferred whenever it is ready"),
+        "{summary}"
+    );
+    let settings = with("kind = \"static\"\nrole = \"standby\"").unwrap();
+    let summary = settings.summary();
+    assert!(
+        summary.contains("starts standby; only commands"),
+        "{summary}"
+    );
+    for (scheme, said) in [
+        ("kind = \"static\"", "scheme.role is missing"),
+        ("role = \"active\"", "write kind = \"static\""),
+        (
+            "kind = \"static\"\nrole = \"active\"\npreempt = true",
+            "scheme.preempt is there",
+        ),
+        ("hold_ms = 10", "scheme cannot be: "),
+        ("kind = \"statik\"", "did you mean `static`?"),
+        ("preemt = true", "did you mean `preempt`?"),
+    ] {
+        let error = with(scheme).unwrap_err().to_string();
+        assert!(error.contains(said), "{scheme}: {error}");
+    }
+}
+
+#[test]
 fn an_identity_that_is_missing_or_the_peers_own_is_refused() {
     let place = Place::new();
     let error = place.error("identity\"", "nothing-here\"");
