@@ -318,6 +318,7 @@ impl Daemon {
                     .to_string())
             }
             Request::Switchover => self.switch_over(node).await,
+            Request::PeerFenced => self.peer_fenced(node).await,
         };
         // Who asked may be gone.
         let _ = asked.answer.send(answer);
@@ -333,6 +334,14 @@ impl Daemon {
         self.hand_over(node)
             .await
             .map(|()| "the other unit is active".to_owned())
+    }
+
+    async fn peer_fenced(&mut self, node: &Node) -> Result<String, String> {
+        let told = node.peer_fenced(self.settings.group).await;
+        told.map_err(|error| error.to_string())?;
+        tracing::warn!("told that the other unit is off: what was set apart for it is free");
+        self.plane.set_forward(self.clocks());
+        Ok("the numbers that were set apart for the other unit are free".to_owned())
     }
 
     /// No more packets; what they moved goes to the standby; then the role.

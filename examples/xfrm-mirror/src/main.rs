@@ -74,7 +74,7 @@ fn request(command: Command) -> (PathBuf, Request) {
             let active = role == Role::Active;
             (config, Request::Order(Order::SetRole { active }))
         }
-        Command::PeerFenced { config } => (config, Request::Order(Order::PeerFenced)),
+        Command::PeerFenced { config } => (config, Request::PeerFenced),
     }
 }
 

@@ -29,10 +29,6 @@ pub(crate) async fn carry_out(node: Node, group: GroupId, order: Order) -> Resul
                 }
             })
         }
-        Order::PeerFenced => node.peer_fenced(group).await.map(|()| {
-            tracing::warn!("told that the other unit is off: what was set apart for it is free");
-            "the numbers that were set apart for the other unit are free"
-        }),
     };
     done.map(str::to_owned).map_err(|error| error.to_string())
 }

@@ -161,6 +161,13 @@ impl<K: Kernel> Plane<K> {
         }
     }
 
+    /// What the other unit may have used until it was cut off is skipped in the kernel too.
+    pub(crate) fn set_forward(&mut self, clocks: Clocks) {
+        if let Err(error) = self.mirror.settle(clocks) {
+            self.failed(error.to_string());
+        }
+    }
+
     /// The handover did not happen: packets come here again.
     pub(crate) fn resume(&mut self, clocks: Clocks) {
         if self.role == Role::Active

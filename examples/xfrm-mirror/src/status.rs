@@ -20,6 +20,7 @@ pub(crate) enum Request {
     Status { json: bool },
     Sa,
     Switchover,
+    PeerFenced,
     Order(Order),
 }
 
@@ -32,7 +33,6 @@ pub(crate) enum Order {
     Resync,
     Maintenance { on: bool },
     SetRole { active: bool },
-    PeerFenced,
 }
 
 /// A request, and where its answer goes.

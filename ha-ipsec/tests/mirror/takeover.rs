@@ -133,6 +133,26 @@ fn a_switchover_by_command_loses_nothing() {
 }
 
 #[test]
+fn what_a_fenced_unit_may_have_used_is_skipped() {
+    let mut world = World::in_use(Mode::Full);
+    world.traffic(0, 300, 1);
+    // Isolated, the other one takes over and sends; then its power is cut.
+    world.pair.cut();
+    world.run_until("two actives", |world| {
+        world.is_active(0) && world.is_active(1)
+    });
+    world.send(1, 1, 5000);
+    world.crash(1);
+    world.run_for(10);
+    world.pair.peer_fenced(0);
+    world.settle(0);
+    // Far beyond the budget, through all that the other one had.
+    world.send(0, 1, 3 * world.config.budget);
+    world.run_for(100);
+    assert_eq!(world.mirror(0).stats().beyond_budget, 0);
+}
+
+#[test]
 fn the_standby_has_the_counters_before_the_failure() {
     let mut world = World::in_use(Mode::Counters);
     world.traffic(0, 300, 1);

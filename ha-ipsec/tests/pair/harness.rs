@@ -158,6 +158,12 @@ impl Pair {
         });
     }
 
+    pub(crate) fn peer_fenced(&mut self, unit: usize) {
+        let now = self.now;
+        self.unit(unit).node.peer_fenced(GROUP, now).unwrap();
+        self.drain();
+    }
+
     pub(crate) fn unit(&mut self, unit: usize) -> &mut Unit {
         self.units[unit].as_mut().expect("the unit runs")
     }

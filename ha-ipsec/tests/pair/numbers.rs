@@ -159,8 +159,7 @@ fn a_fencing_authority_lifts_the_budget() {
     pair.run_until("isolated", |pair| pair.sad(0).stats().isolated);
     let last = sa.take(u32::MAX).unwrap().last();
     assert_eq!(sa.next().unwrap_err(), Refused::BudgetExhausted);
-    let now = pair.now;
-    pair.unit(0).node.peer_fenced(GROUP, now).unwrap();
+    pair.peer_fenced(0);
     // The standby may have been active before it ended, with a budget of its own.
     let budget = sa.record().budget;
     let range = sa.take(u32::try_from(4 * budget).unwrap()).unwrap();

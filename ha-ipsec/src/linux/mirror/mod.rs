@@ -308,7 +308,9 @@ impl<K: Kernel> Mirror<K> {
     }
 
     /// Reads all SAs of the active unit's kernel, so that its standby gets exactly where they stand:
-    /// before an ordered switchover, when the virtual addresses have left.
+    /// before an ordered switchover, when the virtual addresses have left. SAs that are behind their
+    /// counters are set forward: also after a fencing authority's word
+    /// ([`Node::peer_fenced`](ha_core::node::Node::peer_fenced)), which skips numbers.
     ///
     /// # Errors
     /// When the kernel cannot be asked, or what it holds cannot be entered.
