@@ -135,7 +135,7 @@ class StrongswanHa(Gateways):
             except LabError:
                 self.lab.note(f"strongSwan of unit {unit} missed its resync ({attempt + 1})")
             if attempt % 2 == 0:
-                strongswan.ask_for_resync()
+                self.charons[1 - unit].send_all()
             else:
                 self.charons[unit].kill()
                 self.start_charon(unit)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 
 from .shell import stop, wait_for
 
@@ -10,6 +9,8 @@ PLUGINS = (
     "random nonce openssl aes sha1 sha2 hmac gcm kdf x509 pubkey pem pkcs1 "
     "kernel-netlink socket-default vici counters"
 )
+
+HA_PIPE = "/run/charon.ha"
 
 
 class Charon:
@@ -23,13 +24,19 @@ class Charon:
         self.process = None
         os.makedirs(self.folder, exist_ok=True)
         self._write("strongswan.conf", self._settings(ha))
+        self.pipe = self._own_pipe() if ha else None
 
     def start(self, swanctl):
         """Starts charon, which loads the text `swanctl` by itself: a second after its start the `ha`
         plugin asks for all SAs, and ignores those of connections that are not loaded yet."""
         self._write("swanctl.conf", swanctl)
+        program = ["/usr/sbin/charon-systemd"]
+        if self.pipe:
+            # In the mount namespace that `ip netns exec` makes.
+            mounted = f"mount --bind {self.pipe} {HA_PIPE} && exec {program[0]}"
+            program = ["sh", "-c", mounted]
         self.process = self.machine.spawn(
-            "/usr/sbin/charon-systemd",
+            *program,
             log=os.path.join(self.folder, "charon.out"),
             env={"STRONGSWAN_CONF": self._path("strongswan.conf")},
         )
@@ -45,6 +52,20 @@ class Charon:
         """What `swanctl --list-sas` prints, one line for each item."""
         return self.swanctl("--list-sas", check=False)
 
+    def send_all(self):
+        """Has the `ha` plugin send all SAs of segment 1 to the other unit, as an operator would. Not to
+        one that has them: it would have each twice, and forget the children of both."""
+        try:
+            pipe = os.open(self.pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return
+        try:
+            os.write(pipe, b"*1")
+        except OSError:
+            pass
+        finally:
+            os.close(pipe)
+
     def kill(self):
         """Ends the process without a chance to say goodbye to anybody."""
         stop(self.process, signal.SIGKILL)
@@ -54,6 +75,17 @@ class Charon:
 
     def _loaded(self):
         return "net:" in self.swanctl("--list-conns", check=False)
+
+    def _own_pipe(self):
+        """The plugin knows one path for the pipe on which it takes orders, and all machines of a guest
+        share its files: what is written there would reach one of them, whichever."""
+        pipe = f"/run/{self.machine.name}.ha"
+        if not os.path.exists(pipe):
+            os.mkfifo(pipe)
+        if not os.path.exists(HA_PIPE):
+            with open(HA_PIPE, "x", encoding="utf-8"):
+                pass
+        return pipe
 
     def _path(self, name):
         return os.path.join(self.folder, name)
@@ -107,23 +139,6 @@ def ha_settings(local, remote):
       monitor = yes
       resync = yes
     }}"""
-
-
-def ask_for_resync():
-    """Has a unit of the `ha` plugin send all SAs of segment 1 again. Both units read the one pipe that the
-    plugin knows, and take turns: the one without SAs does nothing."""
-    try:
-        pipe = os.open("/run/charon.ha", os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:
-        return
-    try:
-        for _ in range(4):
-            os.write(pipe, b"*1")
-            time.sleep(0.3)
-    except OSError:
-        pass
-    finally:
-        os.close(pipe)
 
 
 def connection(local, remote, local_ts, remote_ts, mine, theirs, esp="aes128gcm16-noesn",
