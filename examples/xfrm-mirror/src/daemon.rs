@@ -52,6 +52,11 @@ pub(crate) enum DaemonError {
     Start(#[from] ha_transport::runtime::StartError),
     #[error("the node ended by itself, which is a defect; this unit gives up its addresses")]
     NodeEnded,
+    #[error(
+        "the other unit has the same unit.id, {0}: both would use the same sequence numbers; give one of \
+         them 0 and the other one 1"
+    )]
+    SameUnit(u32),
     #[error(transparent)]
     Socket(#[from] status::SocketError),
     #[error(transparent)]
@@ -205,8 +210,13 @@ impl Daemon {
                 }
             }
             self.look();
-            if self.node.view().stopped {
+            let view = self.node.view();
+            if view.stopped {
                 return Err(DaemonError::NodeEnded);
+            }
+            // One that serves goes on: the other one, which just started, ends.
+            if view.same_unit && self.plane.role() != Role::Active {
+                return Err(DaemonError::SameUnit(self.settings.unit.value()));
             }
         }
     }
@@ -268,7 +278,6 @@ impl Daemon {
         self.look_for_peer(clocks.now);
     }
 
-    /// Two units with one id never connect, and both become active.
     fn look_for_peer(&mut self, now: Time) {
         if self.known.as_ref().is_some_and(|view| view.peer_up) {
             self.lonely = None;
@@ -276,8 +285,7 @@ impl Daemon {
         if self.lonely.is_some_and(|due| now >= due) {
             self.lonely = None;
             tracing::error!(
-                "the other unit was not seen yet; does it run, do the links reach it, and do the \
-                 unit ids differ? Two units with one id never meet, and both would be active"
+                "the other unit was not seen yet; does it run, and do the links reach it?"
             );
         }
     }

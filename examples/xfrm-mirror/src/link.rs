@@ -1,12 +1,17 @@
 //! Links to the other unit.
 
 use ha_transport::runtime::NodeBuilder;
-use ha_transport::{LinkError, LinkLimits, Quic, Tcp};
+use ha_transport::{LinkError, LinkLimits, Quic, Side, Tcp};
 
 use crate::config::{LinkSettings, Settings, Transport};
 
-/// Adds all links.
+/// Adds all links. The fingerprints say who dials: the unit ids may be alike by mistake.
 pub(crate) fn add(mut node: NodeBuilder, settings: &Settings) -> Result<NodeBuilder, LinkError> {
+    node = node.side(if settings.identity.fingerprint() < settings.peer {
+        Side::Accept
+    } else {
+        Side::Dial
+    });
     for link in &settings.links {
         node = add_one(node, link, settings)?;
     }

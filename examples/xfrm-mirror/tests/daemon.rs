@@ -242,6 +242,27 @@ fn static_roles_change_by_command_alone() {
 }
 
 #[test]
+fn a_second_unit_of_the_same_id_ends() {
+    in_namespace("a_second_unit_of_the_same_id_ends", || {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second] = pair(&folder);
+        let text = std::fs::read_to_string(&second).unwrap();
+        std::fs::write(&second, text.replace("id = 1", "id = 0")).unwrap();
+        let a = Daemon::start(&first);
+        a.says("the data plane is here");
+        let mut b = Daemon::start(&second);
+        b.says("the same unit.id, 0");
+        assert!(!b.child.wait().unwrap().success());
+        // Who served goes on.
+        let (_, status) = asked(&first, &["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        assert_eq!(status["role"], "active");
+        a.signal("TERM");
+        a.ends_well();
+    });
+}
+
+#[test]
 fn a_check_needs_no_privilege_and_touches_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let [first, _] = pair(&folder);

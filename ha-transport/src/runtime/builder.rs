@@ -54,6 +54,7 @@ pub struct NodeBuilder {
     digest_interval: Option<Duration>,
     groups: Vec<Group>,
     transports: Vec<Arc<dyn Transport>>,
+    side: Option<Side>,
     handler: Option<Handler>,
 }
 
@@ -77,6 +78,7 @@ impl NodeBuilder {
             digest_interval: None,
             groups: vec![Group::new(GroupId::new(0))],
             transports: Vec::new(),
+            side: None,
             handler: None,
         }
     }
@@ -124,6 +126,16 @@ impl NodeBuilder {
     /// the peer.
     pub fn link(mut self, transport: impl Transport) -> Self {
         self.transports.push(Arc::new(transport));
+        self
+    }
+
+    /// Which end of its connections this unit is; the other unit has to be the other end. By default the
+    /// unit with the lower id accepts. Units that were given one id by mistake never meet then: decided
+    /// by something that is certain to differ, such as their
+    /// [fingerprints](crate::Fingerprint), they do, and say so
+    /// ([`View::same_unit`](super::View::same_unit)).
+    pub fn side(mut self, side: Side) -> Self {
+        self.side = Some(side);
         self
     }
 
@@ -213,11 +225,12 @@ impl NodeBuilder {
             .map(|g| (g.id, Arc::clone(&g.shared)))
             .collect();
         let config = self.config()?;
-        let side = if config.unit < config.peer {
+        let by_id = if config.unit < config.peer {
             Side::Accept
         } else {
             Side::Dial
         };
+        let side = self.side.unwrap_or(by_id);
         let core = Core::new(config, groups, clock.now())?;
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let (links, established) = mpsc::channel(LINKS);

@@ -155,6 +155,10 @@ impl Driver {
         };
         let link = self.links.swap_remove(place);
         tracing::warn!(peer = link.peer, link = id.value(), %reason, "link closed");
+        if matches!(reason, CloseReason::SameUnit { .. }) {
+            let is_new = |view: &mut View| !core::mem::replace(&mut view.same_unit, true);
+            self.views.send_if_modified(is_new);
+        }
         if matches!(reason, CloseReason::Silent(_)) {
             link.sender.abort();
         } else {

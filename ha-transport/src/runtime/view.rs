@@ -14,6 +14,9 @@ pub struct View {
     pub peer_up: bool,
     /// The groups.
     pub groups: BTreeMap<GroupId, GroupView>,
+    /// Whether the other end of a link claimed this unit's id: one of the two is set up wrongly, and both
+    /// would use the same sequence numbers. It stays so.
+    pub same_unit: bool,
     /// Whether the node has stopped.
     pub stopped: bool,
 }

@@ -45,7 +45,10 @@ impl Checker<'_> {
         Ok(UnitId::new(id))
     }
 
-    pub(super) fn identity(&self, file: &File) -> Result<(Identity, PeerTrust), ConfigError> {
+    pub(super) fn identity(
+        &self,
+        file: &File,
+    ) -> Result<(Identity, Fingerprint, PeerTrust), ConfigError> {
         let folder = &file.unit.identity;
         let identity = Identity::load(folder).map_err(|error| ConfigError::Identity {
             path: self.path.to_owned(),
@@ -64,7 +67,7 @@ impl Checker<'_> {
         }
         let trust = PeerTrust::keys([pin])
             .map_err(|error| self.value("unit.peer", format!("cannot be used: {error}")))?;
-        Ok((identity, trust))
+        Ok((identity, pin, trust))
     }
 
     pub(super) fn links(&self, file: &File) -> Result<Vec<LinkSettings>, ConfigError> {

@@ -13,7 +13,7 @@ use ha_ipsec::record::Mark;
 use ha_ipsec::replay::InboundPolicy;
 use ha_ipsec::sad::SadConfig;
 use ha_transport::vip::VirtualAddress;
-use ha_transport::{Identity, PeerTrust};
+use ha_transport::{Fingerprint, Identity, PeerTrust};
 
 use super::ConfigError;
 use super::check::Checker;
@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) unit: UnitId,
     pub(crate) group: GroupId,
     pub(crate) identity: Identity,
+    /// The other unit's.
+    pub(crate) peer: Fingerprint,
     pub(crate) trust: PeerTrust,
     pub(crate) links: Vec<LinkSettings>,
     pub(crate) keepalive: KeepaliveConfig,
@@ -71,7 +73,7 @@ impl Settings {
     fn check(path: &Path, file: File) -> Result<Self, ConfigError> {
         let checker = Checker { path };
         let unit = checker.unit(file.unit.id)?;
-        let (identity, trust) = checker.identity(&file)?;
+        let (identity, peer, trust) = checker.identity(&file)?;
         let links = checker.links(&file)?;
         checker.mirror(&file)?;
         checker.routes(&file)?;
@@ -83,6 +85,7 @@ impl Settings {
             unit,
             group: GroupId::new(file.unit.group),
             identity,
+            peer,
             trust,
             links,
             keepalive,
