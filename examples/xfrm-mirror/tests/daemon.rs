@@ -247,7 +247,7 @@ fn a_second_unit_of_the_same_id_ends() {
         let folder = tempfile::tempdir().unwrap();
         let [first, second] = pair(&folder);
         let text = std::fs::read_to_string(&second).unwrap();
-        std::fs::write(&second, text.replace("id = 1", "id = 0")).unwrap();
+        std::fs::write(&second, text.replacen("id = 1", "id = 0", 1)).unwrap();
         let a = Daemon::start(&first);
         a.says("the data plane is here");
         let mut b = Daemon::start(&second);
@@ -257,6 +257,17 @@ fn a_second_unit_of_the_same_id_ends() {
         let (_, status) = asked(&first, &["status", "--json"]);
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
         assert_eq!(status["role"], "active");
+
+        // Mended, the other one is a standby like any, and this one may become one.
+        std::fs::write(&second, text).unwrap();
+        let b = Daemon::start(&second);
+        b.says("to=STANDBY HOT");
+        let (done, said) = asked(&first, &["switchover"]);
+        assert!(done, "{said}");
+        a.says("to=STANDBY HOT");
+        b.signal("TERM");
+        b.ends_well();
+        a.says("the data plane is here");
         a.signal("TERM");
         a.ends_well();
     });

@@ -15,7 +15,7 @@ pub struct View {
     /// The groups.
     pub groups: BTreeMap<GroupId, GroupView>,
     /// Whether the other end of a link claimed this unit's id: one of the two is set up wrongly, and both
-    /// would use the same sequence numbers. It stays so.
+    /// would use the same sequence numbers. So until a peer of another id is there.
     pub same_unit: bool,
     /// Whether the node has stopped.
     pub stopped: bool,
@@ -40,6 +40,7 @@ impl View {
     pub(crate) fn update(&mut self, node: &Node) -> bool {
         let mut changed = self.peer_up != node.peer_is_up() || self.stopped != node.is_stopped();
         (self.peer_up, self.stopped) = (node.peer_is_up(), node.is_stopped());
+        changed |= self.peer_up && core::mem::take(&mut self.same_unit);
         for id in node.groups() {
             let (Some(state), Some(term)) = (node.state(id), node.term(id)) else {
                 continue;
