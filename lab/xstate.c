@@ -1,6 +1,6 @@
-// Lets user-mode Linux before 6.11 run on processors with AMX (Intel, since Sapphire Rapids).
+// Lets Debian 12's user-mode Linux (6.1) run on processors with AMX (Intel, since Sapphire Rapids).
 //
-// Such a guest restores the floating point registers of its processes with PTRACE_SETREGSET of 2696 bytes,
+// The guest restores the floating point registers of its processes with PTRACE_SETREGSET of 2696 bytes,
 // enough for AVX-512 and PKRU. Where the processor has more, Linux refuses anything but the whole
 // (EFAULT), and the guest's first process dies. Preloaded, this hands over the whole: what the guest does
 // not know of stays in its initial state, and no process of the guest can use it anyhow.

@@ -84,7 +84,7 @@ prepare() {
   ((${#packages[@]} == 0)) || die "still missing: ${packages[*]}"
 }
 
-build_help() {
+build_xstate() {
   has_amx || return 0
   mkdir -p "$target/lab"
   cc -O2 -shared -fPIC -o "$target/lab/xstate.so" lab/xstate.c
@@ -144,7 +144,7 @@ main() {
     [[ $(id -u) -eq 0 ]] || die "root is needed (the guest writes to this machine's file system)"
     export PATH=$PATH:/usr/sbin:/sbin
     prepare
-    build_help
+    build_xstate
     [[ $build == no ]] || build
   fi
   PYTHONDONTWRITEBYTECODE=1 exec python3 lab/host.py "${args[@]}"
