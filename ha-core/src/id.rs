@@ -4,7 +4,7 @@ use core::fmt;
 
 /// Identifies one of the two units of a pair (Cisco: `Unit ID`). The units of a pair must differ.
 ///
-/// The lower id wins ties and accepts connections; the higher id dials.
+/// The lower id wins ties; by default it accepts connections, and the higher one dials.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct UnitId(u32);
 

@@ -9,7 +9,8 @@ use crate::link::Link;
 /// A boxed future, so that transports of different kinds can be kept in one list.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Which end of a connection a unit is. The unit with the lower id accepts, the other dials.
+/// Which end of a connection a unit is. The unit with the lower id accepts, the other dials, unless the
+/// [builder](crate::runtime::NodeBuilder::side) says so.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Side {
     /// Listens and waits for the peer.
